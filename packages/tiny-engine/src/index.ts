@@ -1,0 +1,9 @@
+export type { ListeningServer, ListenOptions } from "./http/listening-server.ts";
+export { type Behaviour } from "./simulated/behaviour.ts";
+export type { EngineIdentityName } from "./simulated/engine-identity.ts";
+export type { RecordedRequest, RequestCounts, RequestOutcome, RequestPredicate } from "./simulated/request-record.ts";
+export {
+  type SimulatedEngine,
+  type SimulatedEngineOptions,
+  startSimulatedEngine,
+} from "./simulated/simulated-engine.ts";
