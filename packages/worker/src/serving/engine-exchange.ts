@@ -1,0 +1,194 @@
+import type { HeaderPairs, TunnelStream } from "@tokilake/tunnel";
+import type { Dispatcher } from "undici";
+
+import type { UsedKey } from "../targets/key-ring.ts";
+import type { Target } from "../targets/target.ts";
+import type { AnswerMeter } from "./decode-speed.ts";
+import { answerHeaders, engineRequestHeaders, headerOf } from "./headers.ts";
+import type { RequestBody } from "./request-body.ts";
+import { BodyProblem, ServeFailure } from "./serve-failure.ts";
+
+export interface ExchangeOptions {
+  readonly stream: TunnelStream;
+  readonly target: Target;
+  readonly body: RequestBody;
+  /** Path and query at the engine. */
+  readonly path: string;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+}
+
+/** How an exchange came to its end, for the log and the owner's counters. */
+export type ExchangeEnd = { readonly outcome: "answered"; readonly status: number } | { readonly outcome: "cancelled" };
+
+/**
+ * One request to an engine: the stream's bytes go up, the engine's bytes go down, each as fast as the other side takes
+ * them. Works on undici's dispatcher directly; `fetch` costs several times as much and hides the socket.
+ *
+ * Ends in one of three ways: the whole answer went through; the stream ended early, then the engine's socket is closed at
+ * once; or the engine failed, then `run` rejects and the stream must be reset, never ended.
+ */
+export class EngineExchange implements Dispatcher.DispatchHandler {
+  readonly #options: ExchangeOptions;
+  readonly #end = Promise.withResolvers<ExchangeEnd>();
+  readonly #startedAtMs: number;
+  #key: UsedKey | undefined;
+  #controller: Dispatcher.DispatchController | undefined;
+  #meter: AnswerMeter | undefined;
+  #connectedAtMs: number | undefined;
+  #headAtMs: number | undefined;
+  #status = 0;
+  #isOver = false;
+  #isCancelled = false;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+    this.#startedAtMs = options.now();
+  }
+
+  /** @throws ServeFailure | BodyProblem */
+  async run(): Promise<ExchangeEnd> {
+    const { stream, target, body, path } = this.#options;
+    const { opening, signal } = stream;
+    if (signal.aborted) return { outcome: "cancelled" };
+    const cancel = (): void => this.#cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    this.#key = target.keys.next();
+    const headers = engineRequestHeaders(opening.headers, target.settings.headers, this.#key?.header);
+    if (body.length !== undefined && body.whole === undefined) headers["content-length"] = String(body.length);
+    const request = { path, method: methodOf(opening.method), headers, body: undiciBody(body) };
+    try {
+      target.dispatcher.dispatch(request, this);
+      return await this.#end.promise;
+    } finally {
+      this.#isOver = true;
+      signal.removeEventListener("abort", cancel);
+      body.close();
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#connectedAtMs = this.#options.now();
+    this.#controller = controller;
+    if (this.#isCancelled) controller.abort(new Error("cancelled"));
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    const { stream, target, body } = this.#options;
+    this.#headAtMs = this.#options.now();
+    this.#status = status;
+    const headers = answerHeaders(rawHeaders(controller));
+    this.#key?.report(status, headerOf(headers, "retry-after"));
+    // A redirect may lead anywhere, also to where the owner allowed nothing: it is neither followed nor shown.
+    if (status < 200 || (status >= 300 && status < 400)) {
+      controller.abort(new ServeFailure("target-reset", `engine answered with status ${status}`));
+      return;
+    }
+    if (status >= 400 && !body.isFinished) this.#stopUpload();
+    if (isEventStream(headers)) this.#meter = target.speed.start();
+    stream.respond({ status, headers });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { stream } = this.#options;
+    this.#meter?.count(chunk);
+    if (stream.isStopped) {
+      this.#cancel();
+      stream.reset("cancelled", { backendCancelled: true });
+      return;
+    }
+    if (stream.write(chunk)) return;
+    controller.pause();
+    // A stream that ends while we wait fires its signal too, which closes the engine's socket.
+    stream.drained().then(
+      () => controller.resume(),
+      () => this.#cancel(),
+    );
+  }
+
+  onResponseEnd(): void {
+    const { stream, body, target } = this.#options;
+    this.#meter?.end();
+    if (!body.isFinished && body.whole === undefined) this.#stopUpload();
+    stream.end({ engineMs: this.#timings(), engine: target.settings.engine });
+    this.#settle({ outcome: "answered", status: this.#status });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#isCancelled || this.#options.stream.signal.aborted) this.#settle({ outcome: "cancelled" });
+    else this.#end.reject(this.#failure(error));
+  }
+
+  /** The engine's answer does not depend on the rest of the body: the client may stop sending it. */
+  #stopUpload(): void {
+    this.#options.body.halt();
+    this.#options.stream.stop("no-error");
+  }
+
+  #cancel(): void {
+    if (this.#isOver) return;
+    this.#isCancelled = true;
+    this.#controller?.abort(new Error("cancelled"));
+    // Without a controller the request still waits for its connection; it is aborted as soon as it has one.
+    this.#settle({ outcome: "cancelled" });
+  }
+
+  #settle(end: ExchangeEnd): void {
+    this.#end.resolve(end);
+  }
+
+  #failure(error: Error): Error {
+    const options = { cause: error };
+    if (error instanceof ServeFailure) return error;
+    // Once the engine's head has gone out, no other answer can.
+    if (error instanceof BodyProblem)
+      return this.#headAtMs === undefined ? error : new ServeFailure("protocol", error.message);
+    if (this.#connectedAtMs === undefined) {
+      return new ServeFailure("target-unreachable", "cannot connect to the engine", { ...options, retrySafe: true });
+    }
+    const code = "code" in error ? error.code : undefined;
+    if (code === "UND_ERR_HEADERS_TIMEOUT") return new ServeFailure("target-timeout-head", "no head in time", options);
+    if (code === "UND_ERR_BODY_TIMEOUT") return new ServeFailure("target-timeout-idle", "the answer stalled", options);
+    return new ServeFailure("target-reset", "the engine broke its answer off", options);
+  }
+
+  #timings(): Record<string, number> {
+    const since = (atMs: number | undefined): number | undefined =>
+      atMs === undefined ? undefined : Math.round((atMs - this.#startedAtMs) * 10) / 10;
+    const all = {
+      connect: since(this.#connectedAtMs),
+      firstByte: since(this.#headAtMs),
+      total: since(this.#options.now()),
+    };
+    return Object.fromEntries(Object.entries(all).flatMap(([name, ms]) => (ms === undefined ? [] : [[name, ms]])));
+  }
+}
+
+type UndiciBody = Exclude<Dispatcher.DispatchOptions["body"], undefined>;
+
+function undiciBody(body: RequestBody): UndiciBody {
+  if (body.whole !== undefined) return body.whole.length === 0 ? null : body.whole;
+  // undici reads any async iterable one chunk at a time, though its types name only streams (lib/core/request.js).
+  return body as unknown as UndiciBody;
+}
+
+function rawHeaders(controller: Dispatcher.DispatchController): readonly (Buffer | string)[] {
+  return Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [];
+}
+
+function methodOf(method: string): Dispatcher.HttpMethod {
+  switch (method) {
+    case "GET":
+    case "POST":
+    case "PUT":
+    case "PATCH":
+    case "DELETE":
+      return method;
+    default:
+      throw new ServeFailure("forbidden", `method ${method}`);
+  }
+}
+
+function isEventStream(headers: HeaderPairs): boolean {
+  return headerOf(headers, "content-type")?.startsWith("text/event-stream") ?? false;
+}

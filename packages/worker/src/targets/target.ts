@@ -1,0 +1,110 @@
+import { type Dispatcher, Pool } from "undici";
+
+import { LIMITS } from "../limits.ts";
+import { DecodeSpeed } from "../serving/decode-speed.ts";
+import { KeyRing } from "./key-ring.ts";
+
+/** A model as an engine offers it. Absent fields are unknown, never zero or false. */
+export interface ServedModel {
+  /** The public name. */
+  readonly id: string;
+  /** The engine's own name. */
+  readonly upstream: string;
+  readonly contextLength?: number;
+  readonly capabilities?: readonly string[];
+  readonly loaded?: boolean;
+}
+
+/** What an owner, or discovery, says about one engine endpoint. */
+export interface TargetSettings {
+  /** The name that the hub knows. */
+  readonly name: string;
+  /** "ollama", "vllm", "openai" …: for people and statistics. */
+  readonly engine: string;
+  readonly baseUrl: URL;
+  /** Put on each request. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly apiKeys: readonly string[];
+  readonly apiKeyHeader?: string;
+  readonly apiKeyPrefix?: string;
+  /** "POST /v1/chat/completions" … */
+  readonly routes: readonly string[];
+  /** Requests at the same time, when the owner set it. */
+  readonly maxConcurrent?: number;
+  readonly maxBodyBytes: number;
+  readonly connectTimeoutMs?: number;
+  readonly headTimeoutMs?: number;
+  readonly idleTimeoutMs?: number;
+}
+
+const DEFAULT_SLOTS = 64;
+
+/** One engine endpoint of this owner, with the requests that run on it. Owns its connections: `close()` ends them. */
+export class Target {
+  readonly settings: TargetSettings;
+  readonly keys: KeyRing;
+  readonly speed: DecodeSpeed;
+  readonly dispatcher: Dispatcher;
+  readonly routes: ReadonlySet<string>;
+  /** What the engine itself said when it was last asked. */
+  found: { readonly version?: string; readonly slots?: number; readonly waiting?: number } = {};
+  #models: ReadonlyMap<string, ServedModel> = new Map();
+  #running = 0;
+
+  constructor(settings: TargetSettings, now: () => number) {
+    this.settings = settings;
+    this.routes = new Set(settings.routes);
+    this.keys = new KeyRing({
+      keys: settings.apiKeys,
+      ...(settings.apiKeyHeader !== undefined && { header: settings.apiKeyHeader }),
+      ...(settings.apiKeyPrefix !== undefined && { prefix: settings.apiKeyPrefix }),
+      now,
+    });
+    this.speed = new DecodeSpeed(now);
+    this.dispatcher = new Pool(settings.baseUrl.origin, {
+      connect: { timeout: settings.connectTimeoutMs ?? LIMITS.connectTimeoutMs },
+      headersTimeout: settings.headTimeoutMs ?? LIMITS.headTimeoutMs,
+      bodyTimeout: settings.idleTimeoutMs ?? LIMITS.idleTimeoutMs,
+      // Below the 5 s of uvicorn and llama.cpp: a request must not meet a connection that the engine is closing.
+      keepAliveTimeout: 2_000,
+      pipelining: 1,
+    });
+  }
+
+  get name(): string {
+    return this.settings.name;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Requests that may run at once: the owner's word, else the engine's, else a bound that no engine minds. */
+  get slots(): number {
+    return this.settings.maxConcurrent ?? this.found.slots ?? DEFAULT_SLOTS;
+  }
+
+  get models(): ReadonlyMap<string, ServedModel> {
+    return this.#models;
+  }
+
+  setModels(models: readonly ServedModel[]): void {
+    this.#models = new Map(models.map((model) => [model.id, model]));
+  }
+
+  /** Takes one slot. Returns its release, which works once; undefined when all are taken. */
+  takeSlot(): (() => void) | undefined {
+    if (this.#running >= this.slots) return undefined;
+    this.#running++;
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.#running--;
+      isHeld = false;
+    };
+  }
+
+  /** Ends the connections when the running requests are done. */
+  async close(): Promise<void> {
+    await this.dispatcher.close();
+  }
+}
