@@ -1,3 +1,8 @@
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+import * as z from "zod";
+
 /** How long the hub waits for an upstream, in milliseconds. 0 never means "for ever"; every wait is bounded. */
 export interface Timeouts {
   /** Until a target accepts the request (the worker has connected to its engine). */
@@ -39,6 +44,104 @@ export interface HubConfig {
   };
 }
 
+/** What was given on the command line, as it was written. It wins over the environment. */
+export interface ConfigFlags {
+  readonly host?: string | undefined;
+  readonly port?: string | undefined;
+  readonly "data-dir"?: string | undefined;
+  readonly config?: string | undefined;
+}
+
+/** Every mistake of one configuration, one a line. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+const MAX_TIMEOUT_MS = 24 * 3600 * 1000;
+const MiB = 1024 * 1024;
+
+/** Digits only: Number() would take "" for 0 and "1e3" for 1000. */
+function wholeNumber(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message));
+}
+
+function oneOf<const T extends readonly string[]>(values: T) {
+  return z.enum(values, `must be one of ${values.join(", ")}`);
+}
+
+const DATABASE_URL = z.string().superRefine((url, context) => {
+  if (/^postgres(ql)?:/.test(url)) {
+    context.addIssue("PostgreSQL is not built yet; leave it out to use SQLite in the data folder");
+  } else if (!url.startsWith("sqlite:") || url === "sqlite::memory:") {
+    context.addIssue("must be sqlite: and the path of a file");
+  }
+});
+
+/** The variables this program knows, the only place that names them. */
+const ENVIRONMENT = z.object({
+  TOKILAKE_HOST: z.string().min(1).default("0.0.0.0"),
+  TOKILAKE_PORT: wholeNumber(0, 65_535).default(19_981),
+  TOKILAKE_DATA_DIR: z.string().min(1).default("./data"),
+  TOKILAKE_DATABASE_URL: DATABASE_URL.default("sqlite:"),
+  TOKILAKE_CONFIG: z.string().min(1).exactOptional(),
+  TOKILAKE_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
+  TOKILAKE_LOG_FORMAT: oneOf(["json", "human", "auto"]).default("auto"),
+  TOKILAKE_MAX_JSON_BYTES: wholeNumber(1024, 1024 * MiB).default(32 * MiB),
+  TOKILAKE_MAX_UPLOAD_BYTES: wholeNumber(1024, 1024 * 1024 * MiB).default(512 * MiB),
+  TOKILAKE_MAX_REQUESTS: wholeNumber(1, 1_000_000).default(10_000),
+  TOKILAKE_DRAIN_GRACE_MS: wholeNumber(0, MAX_TIMEOUT_MS).default(30_000),
+  TOKILAKE_CONNECT_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
+  TOKILAKE_FIRST_TOKEN_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
+  TOKILAKE_IDLE_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
+  TOKILAKE_TOTAL_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
+  TOKILAKE_REQUEST_LOG_MAX_ROWS: wholeNumber(1, 1_000_000_000).default(1_000_000),
+});
+
+type Environment = z.infer<typeof ENVIRONMENT>;
+
+const DEFAULT_TIMEOUTS: Timeouts = { connectMs: 5000, firstTokenMs: 300_000, idleMs: 120_000, totalMs: 1_800_000 };
+
+const TIMEOUT = z.int().min(1).max(MAX_TIMEOUT_MS).exactOptional();
+const TIMEOUTS = z.strictObject({ connectMs: TIMEOUT, firstTokenMs: TIMEOUT, idleMs: TIMEOUT, totalMs: TIMEOUT });
+const MODEL_NAME = z
+  .string()
+  .regex(/^[^*]+\*?$|^\*$/, "must be a model's name, or the beginning of one and a single * at its end");
+
+/** The optional `tokilake.json`. */
+const FILE = z.strictObject({
+  timeouts: TIMEOUTS.exactOptional(),
+  models: z.record(MODEL_NAME, z.strictObject({ timeouts: TIMEOUTS })).exactOptional(),
+});
+
+type File = z.infer<typeof FILE>;
+
+/**
+ * The configuration from the environment, the command line and the optional file; the command line wins, then the environment.
+ *
+ * @throws ConfigError naming every mistake, so that one attempt shows them all.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>, flags: ConfigFlags = {}): HubConfig {
+  const mistakes: string[] = [];
+  const settings = readEnvironment(env, flags, mistakes);
+  // Defaults where the settings are wrong: the file is read all the same, for its own mistakes.
+  const dataDir = resolve(settings?.TOKILAKE_DATA_DIR ?? flags["data-dir"] ?? env["TOKILAKE_DATA_DIR"] ?? "./data");
+  const file = readFile(dataDir, flags.config ?? env["TOKILAKE_CONFIG"], mistakes);
+  if (settings === undefined || file === undefined) {
+    throw new ConfigError(`The configuration has ${counted(mistakes.length, "mistake")}:\n${mistakes.join("\n")}`);
+  }
+  return toConfig(settings, file, dataDir);
+}
+
+/** Variables of the environment that begin like ours and are none: most likely misspelt. */
+export function unknownVariables(env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  return Object.keys(env).filter((name) => name.startsWith("TOKILAKE_") && !Object.hasOwn(ENVIRONMENT.shape, name));
+}
+
 /** The timeouts of one model: the exact name wins, then the longest prefix that matches, then the general ones. */
 export function timeoutsFor(config: Pick<HubConfig, "timeouts" | "modelTimeouts">, model: string): Timeouts {
   if (Object.hasOwn(config.modelTimeouts, model)) return { ...config.timeouts, ...config.modelTimeouts[model] };
@@ -52,4 +155,112 @@ export function timeoutsFor(config: Pick<HubConfig, "timeouts" | "modelTimeouts"
     }
   }
   return found === undefined ? config.timeouts : { ...config.timeouts, ...found };
+}
+
+const FLAG_OF_VARIABLE: Readonly<Record<string, keyof ConfigFlags>> = {
+  TOKILAKE_HOST: "host",
+  TOKILAKE_PORT: "port",
+  TOKILAKE_DATA_DIR: "data-dir",
+  TOKILAKE_CONFIG: "config",
+};
+
+function readEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+  flags: ConfigFlags,
+  mistakes: string[],
+): Environment | undefined {
+  const given: Record<string, string> = {};
+  for (const name of Object.keys(ENVIRONMENT.shape)) {
+    const flag = FLAG_OF_VARIABLE[name];
+    const value = (flag === undefined ? undefined : flags[flag]) ?? env[name];
+    // `NAME=` in a compose file means: not set.
+    if (value !== undefined && value !== "") given[name] = value;
+  }
+  const parsed = ENVIRONMENT.safeParse(given);
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues) {
+    const name = String(issue.path[0]);
+    const flag = FLAG_OF_VARIABLE[name];
+    const shown = flag !== undefined && flags[flag] !== undefined ? `--${flag}` : name;
+    mistakes.push(`  ${shown} ${issue.message} (it is ${JSON.stringify(withoutPassword(given[name] ?? ""))})`);
+  }
+  return undefined;
+}
+
+/** @param path As given; undefined: `tokilake.json` of the data folder, which may be missing. */
+function readFile(dataDir: string, path: string | undefined, mistakes: string[]): File | undefined {
+  const isAskedFor = path !== undefined && path !== "";
+  const file = isAskedFor ? resolve(path) : join(dataDir, "tokilake.json");
+  const json = jsonOf(file);
+  if ("mistake" in json) {
+    if (json.isMissing && !isAskedFor) return {};
+    mistakes.push(`  ${file} ${json.mistake}`);
+    return undefined;
+  }
+  const parsed = FILE.safeParse(json.value);
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues) mistakes.push(`  ${file}: ${issueText(issue)}`);
+  return undefined;
+}
+
+function jsonOf(path: string): { value: unknown } | { mistake: string; isMissing: boolean } {
+  try {
+    return { value: JSON.parse(readFileSync(path, "utf8")) };
+  } catch (thrown) {
+    if (thrown instanceof SyntaxError) return { mistake: `is not JSON: ${thrown.message}`, isMissing: false };
+    const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : String(thrown);
+    return { mistake: `cannot be read (${code})`, isMissing: code === "ENOENT" };
+  }
+}
+
+function issueText(issue: z.core.$ZodIssue): string {
+  const message = issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+  return issue.path.length === 0 ? message : `${issue.path.map(String).join(".")}: ${message}`;
+}
+
+function toConfig(settings: Environment, file: File, dataDir: string): HubConfig {
+  return {
+    host: settings.TOKILAKE_HOST,
+    port: settings.TOKILAKE_PORT,
+    dataDir,
+    databaseUrl: databaseUrlOf(settings.TOKILAKE_DATABASE_URL, dataDir),
+    log: { level: settings.TOKILAKE_LOG_LEVEL, format: settings.TOKILAKE_LOG_FORMAT },
+    limits: {
+      maxJsonBytes: settings.TOKILAKE_MAX_JSON_BYTES,
+      maxUploadBytes: settings.TOKILAKE_MAX_UPLOAD_BYTES,
+      maxRequests: settings.TOKILAKE_MAX_REQUESTS,
+    },
+    drainGraceMs: settings.TOKILAKE_DRAIN_GRACE_MS,
+    timeouts: { ...DEFAULT_TIMEOUTS, ...file.timeouts, ...timeoutsOf(settings) },
+    modelTimeouts: modelTimeoutsOf(file),
+    requestLog: { maxRows: settings.TOKILAKE_REQUEST_LOG_MAX_ROWS },
+  };
+}
+
+function databaseUrlOf(url: string, dataDir: string): string {
+  // `sqlite:///absolute` and `sqlite:relative` both occur in the wild.
+  const path = url.slice("sqlite:".length).replace(/^\/\/(?=\/)/, "");
+  return `sqlite:${path === "" ? join(dataDir, "tokilake.db") : resolve(path)}`;
+}
+
+function timeoutsOf(settings: Environment): Partial<Timeouts> {
+  const given = {
+    connectMs: settings.TOKILAKE_CONNECT_TIMEOUT_MS,
+    firstTokenMs: settings.TOKILAKE_FIRST_TOKEN_TIMEOUT_MS,
+    idleMs: settings.TOKILAKE_IDLE_TIMEOUT_MS,
+    totalMs: settings.TOKILAKE_TOTAL_TIMEOUT_MS,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+function modelTimeoutsOf(file: File): Readonly<Record<string, Partial<Timeouts>>> {
+  return Object.fromEntries(Object.entries(file.models ?? {}).map(([name, { timeouts }]) => [name, timeouts]));
+}
+
+function withoutPassword(value: string): string {
+  return value.replace(/(:\/\/[^:@/]*):[^@]*@/, "$1:…@");
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

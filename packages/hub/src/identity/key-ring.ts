@@ -1,5 +1,6 @@
-/** `api` keys (`sk-…`) call the API, `worker` keys (`wk-…`) open tunnels. Never interchangeable. */
-export type KeyKind = "api" | "worker";
+import type { KeyKind } from "../store/key-store.ts";
+
+export type { KeyKind };
 
 /** Who a request or a tunnel belongs to. Frozen; decided once, then handed on. Never holds the secret. */
 export interface Principal {

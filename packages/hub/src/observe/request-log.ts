@@ -1,38 +1,6 @@
-/** How a request ended. `cut`: after its first byte it failed visibly. `refused`: the hub did not try (key, limits, no model). */
-export type RequestOutcome = "complete" | "failed" | "cut" | "cancelled" | "refused";
+import type { RequestOutcome, RequestRecord } from "../store/request-log-store.ts";
 
-/** One finished request. Facts only: no body, no header, no address of an engine. An absent field is unknown, never zero. */
-export interface RequestRecord {
-  /** Unique. A record that comes twice is kept once. */
-  readonly requestId: string;
-  readonly startedAtMs: number;
-  readonly keyId?: string | undefined;
-  readonly keyName?: string | undefined;
-  /** As the client asked for it. */
-  readonly model?: string | undefined;
-  /** The pattern that matched, such as `/v1/chat/completions`; never the raw path. */
-  readonly route: string;
-  readonly method: string;
-  readonly streamed: boolean;
-  /** The status the client got. 0 when it left before there was one. */
-  readonly status: number;
-  readonly outcome: RequestOutcome;
-  readonly errorCode?: string | undefined;
-  /** The worker and its target that answered, or that failed last. */
-  readonly workerId?: string | undefined;
-  readonly target?: string | undefined;
-  /** How many times a channel was asked. 0: none was. */
-  readonly attempts: number;
-  readonly requestBytes: number;
-  readonly responseBytes: number;
-  readonly inputTokens?: number | undefined;
-  readonly outputTokens?: number | undefined;
-  readonly cacheReadTokens?: number | undefined;
-  readonly reasoningTokens?: number | undefined;
-  /** From the start of the request until the first byte for the client. */
-  readonly firstByteMs?: number | undefined;
-  readonly totalMs: number;
-}
+export type { RequestOutcome, RequestRecord };
 
 /** Where the journey leaves its records. */
 export interface RequestLog {

@@ -1,0 +1,45 @@
+import type { Generated } from "kysely";
+
+import type { KeyKind } from "./key-store.ts";
+import type { RequestOutcome } from "./request-log-store.ts";
+
+/** The tables as Kysely sees them. Times are epoch milliseconds, booleans 0 or 1, absent values NULL. */
+export interface Schema {
+  meta: { name: string; value: string };
+  keys: {
+    id: string;
+    kind: KeyKind;
+    name: string;
+    prefix: string;
+    hash: string;
+    created_at_ms: number;
+    revoked_at_ms: number | null;
+    last_used_at_ms: number | null;
+    revision: number;
+  };
+  request_log: {
+    id: Generated<number>;
+    request_id: string;
+    started_at_ms: number;
+    key_id: string | null;
+    key_name: string | null;
+    model: string | null;
+    route: string;
+    method: string;
+    streamed: number;
+    status: number;
+    outcome: RequestOutcome;
+    error_code: string | null;
+    worker_id: string | null;
+    target: string | null;
+    attempts: number;
+    request_bytes: number;
+    response_bytes: number;
+    input_tokens: number | null;
+    output_tokens: number | null;
+    cache_read_tokens: number | null;
+    reasoning_tokens: number | null;
+    first_byte_ms: number | null;
+    total_ms: number;
+  };
+}

@@ -1,0 +1,21 @@
+export type StoreErrorCode =
+  | "locked"
+  | "disk-full"
+  | "read-only"
+  | "cannot-open"
+  | "not-a-database"
+  | "damaged"
+  | "newer-schema"
+  | "unsupported"
+  | "failed";
+
+/** What went wrong with the database, in one line that an operator can act on. Not for API clients: it names the file. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

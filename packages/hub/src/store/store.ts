@@ -1,0 +1,16 @@
+import type { KeyStore } from "./key-store.ts";
+import type { RequestLogStore } from "./request-log-store.ts";
+
+/** One connection to the database. Whoever opened it closes it. */
+export interface Store extends AsyncDisposable {
+  readonly keys: KeyStore;
+  readonly requestLog: RequestLogStore;
+}
+
+export interface StoreOptions {
+  /**
+   * `every-commit`: what was committed survives a power cut. `bulk`: the last moments before a power cut may be lost, and
+   * the database is whole all the same; a crash of the process loses nothing either way.
+   */
+  readonly durability: "every-commit" | "bulk";
+}
