@@ -7,3 +7,4 @@ export {
   type SimulatedEngineOptions,
   startSimulatedEngine,
 } from "./simulated/simulated-engine.ts";
+export { startTinyEngine, type TinyEngine, type TinyEngineOptions } from "./real/tiny-engine.ts";
