@@ -1,20 +1,124 @@
 const KIB = 1024;
 const MIB = 1024 * KIB;
+const SECOND = 1000;
 
-/** Every bound of the tunnel, as data. `TUNNEL_LIMITS` says what each is for. */
+/** Every bound of the tunnel, as data. {@link TUNNEL_LIMITS} says what each is for. */
 export type TunnelLimits = { readonly [K in keyof typeof TUNNEL_LIMITS]: number };
 
 /**
- * Every bound the tunnel enforces, with its unit, its reason and the worst case. Times are milliseconds of a monotonic
- * clock. Both `createTunnelServer` and `connectTunnel` take others through `limits`.
+ * Every bound the tunnel enforces, with its unit, its reason and its worst case. Times are milliseconds of a monotonic
+ * clock. `createTunnelServer` and `connectTunnel` take other values through `limits`. Sizes that are part of the wire
+ * format itself are in `WIRE_LIMITS`.
  */
 export const TUNNEL_LIMITS = {
   /** Streams that the peer may hold open on one session. Worst case: this times `initialWindowBytes` (64 MiB) of bodies. */
   maxStreams: 256,
+  /** Streams closed on the wire whose bytes our reader has not read yet. Worst case as for `maxStreams`. */
+  maxLingeringStreams: 1024,
   /** Bytes a peer may send on a fresh stream before we consumed any. A stall budget: 15 s of a fast token stream. */
   initialWindowBytes: 256 * KIB,
-  /** A window grows up to here: 1 Gbit/s over 100 ms. Worst case per stream; the sum of all is bounded by the pool. */
+  /** A window grows up to here: 1 Gbit/s over 100 ms. Worst case per stream; the sum of all is bounded by `poolBytes`. */
   maxWindowBytes: 16 * MIB,
   /** Window bytes above `initialWindowBytes`, of all streams of all sessions of one server or client together. */
   poolBytes: 256 * MIB,
+  /** `write` says false when so many bytes of a stream wait to be sent. Worst case: `maxStreams` times this. */
+  sendQueueBytes: 64 * KIB,
+  /** A writer that ignores `false` loses its stream here. One single larger write is accepted. */
+  maxSendQueueBytes: 64 * MIB,
+  /** Bytes handed to the socket and not yet sent. More would put a PING behind megabytes of somebody's video. */
+  carrierBytes: 128 * KIB,
+  /** Control frames waiting behind a full socket. A peer that does not read, and makes us answer, is dropped here. */
+  maxUrgentBytes: 1 * MIB,
+  /** An interactive stream that sends more in one second is scheduled as bulk until it calms. */
+  interactiveBytesPerSecond: 256 * KIB,
+
+  /** HTTP upgrade with `authenticate`, and again HELLO with REGISTER: each must be done in this time. */
+  handshakeMs: 10 * SECOND,
+  /** Both ends ask so often, +-20 %, whether the other is there. Below the 60 s of common proxies. */
+  pingEveryMs: 15 * SECOND,
+  /** Nothing received for so long: the peer is dead. Two missed pings. */
+  deadAfterMs: 35 * SECOND,
+  /** After a suspended laptop wakes, the peer gets so long to answer before it is judged. */
+  wakeGraceMs: 10 * SECOND,
+  /** Bytes wait in the socket and none leaves for so long: the connection is dead. */
+  writeStallMs: 30 * SECOND,
+  /** Data waits and the reader consumes none for so long: the stream is reset, so that the GPU is freed. */
+  slowConsumerMs: 60 * SECOND,
+  /** The same when the window pool is nearly used up and the stream holds more than 1 MiB. */
+  slowConsumerPressedMs: 10 * SECOND,
+  /** We have data to send and the peer gives no credit for so long. Twice its own rule for slow readers. */
+  creditWaitMs: 120 * SECOND,
+  /** Data that was under way when we reset a stream is accepted for so long, up to the credit it had. */
+  lateDataMs: 30 * SECOND,
+
+  /** Received PINGs; we send one every 15 s. */
+  pingsPerSecond: 10,
+  /** Received CREDITs on top of one per 4 KiB of data that we sent; legal peers need one per 16 KiB. */
+  creditsPerSecond: 100,
+  /** Frames of types that we do not know. Ignored, so that a newer peer may use them. */
+  unknownFramesPerSecond: 100,
+  /** Frames for streams that are closed. A burst is normal after many resets. */
+  lateFramesPerSecond: 1000,
+  /** Received CONTROL messages. */
+  controlsPerSecond: 20,
+  /** Empty DATA frames on one stream. */
+  emptyFramesPerSecond: 10,
+  /** Streams that we had to refuse or reset through the peer's fault, in 10 s. */
+  faultsPer10Seconds: 100,
+  /** DATA beyond credit: so many streams are reset before the whole session is. */
+  maxCreditFaults: 2,
+  /** Streams that the peer opened and then reset, in 10 s. High: a hub whose clients all hang up is no attacker. */
+  resetsPer10Seconds: 5000,
+  /** OPEN frames of a worker. Nothing serves them in this version. */
+  workerOpensPerSecond: 10,
+
+  /** Workers connected to one server. */
+  maxSessions: 10_000,
+  /** Sockets in the upgrade or without REGISTER, so far. A flood of strangers costs at most this times 20 KB. */
+  maxPendingSessions: 1024,
+  /** A superseded session gets so long for its running streams. */
+  supersedeGraceMs: 5 * SECOND,
+  /** Take-overs by another instance in `takeOverWindowMs`; then the newer is refused: two processes use one worker id. */
+  maxTakeOvers: 3,
+  takeOverWindowMs: 60 * SECOND,
+  /** The refused one waits so long. */
+  duplicateInstanceRetryMs: 300 * SECOND,
+
+  /** Back-off of a worker: random(0, min(`maxRetryMs`, `firstRetryMs` * 2^n)). */
+  firstRetryMs: 250,
+  maxRetryMs: 30 * SECOND,
+  /** A session that lived so long resets the back-off. */
+  stableAfterMs: 60 * SECOND,
+  /** Wait after 401 or 403: only a person can mend it. */
+  authRetryMs: 300 * SECOND,
+  /** No Retry-After or reconnectAfter of a hub makes a worker wait longer. */
+  maxRetryAfterMs: 600 * SECOND,
+} as const;
+
+/** Sizes that belong to the wire format: changing one is a new version of the protocol. */
+export const WIRE_LIMITS = {
+  /** The length field has 16 bits, so a longer frame cannot be written. */
+  maxPayloadBytes: 65_535,
+  /** DATA payload while more than one stream is active: 6.5 ms of a 20 Mbit/s up-link for the token behind it. */
+  turnBytes: 16 * KIB,
+  /** One carrier message: the largest frame and nothing else. */
+  maxSendMessageBytes: 65_543,
+  /** Accepted from the peer. Larger: the WebSocket closes with 1009 before it is buffered. */
+  maxReceiveMessageBytes: 1 * MIB,
+  maxFragments: 1024,
+  maxBufferedChunks: 16_384,
+  helloBytes: 16 * KIB,
+  trailersBytes: 16 * KIB,
+  controlBytes: 256 * KIB,
+  controlDepth: 16,
+  headerPairs: 128,
+  headerNameLength: 256,
+  headerValueLength: 16 * KIB,
+  pathLength: 8 * KIB,
+  interimHeads: 8,
+  resetTextBytes: 256,
+  /** A larger offset cannot be told exactly in a JavaScript number. */
+  maxOffset: Number.MAX_SAFE_INTEGER,
+  /** The owner of an id space re-dials when it gets here: 24 days at 1,000 requests/s. */
+  lastStreamId: 2 ** 32 - 2 ** 16,
 } as const;

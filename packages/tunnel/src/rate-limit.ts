@@ -1,0 +1,30 @@
+/** A token bucket. Its clock is the caller's. */
+export class RateLimit {
+  readonly #perMs: number;
+  readonly #burst: number;
+  #tokens: number;
+  #refilledAtMs = 0;
+
+  /** Allows `burst` at once and `perSecond` for ever. */
+  constructor(perSecond: number, burst: number = perSecond) {
+    this.#perMs = perSecond / 1000;
+    this.#burst = burst;
+    this.#tokens = burst;
+  }
+
+  /** False when there were too many. */
+  take(nowMs: number): boolean {
+    if (this.#tokens < 1 || nowMs - this.#refilledAtMs > 1000) {
+      this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#refilledAtMs) * this.#perMs);
+      this.#refilledAtMs = nowMs;
+    }
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  /** Allows `tokens` more, earned by something else than time. */
+  earn(tokens: number): void {
+    this.#tokens = Math.min(this.#burst * 100, this.#tokens + tokens);
+  }
+}
