@@ -209,7 +209,8 @@ function jsonOf(path: string): { value: unknown } | { mistake: string; isMissing
   } catch (thrown) {
     if (thrown instanceof SyntaxError) return { mistake: `is not JSON: ${thrown.message}`, isMissing: false };
     const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : String(thrown);
-    return { mistake: `cannot be read (${code})`, isMissing: code === "ENOENT" };
+    // A data folder that is a file is the store's to report.
+    return { mistake: `cannot be read (${code})`, isMissing: code === "ENOENT" || code === "ENOTDIR" };
   }
 }
 

@@ -13,4 +13,6 @@ export interface StoreOptions {
    * the database is whole all the same; a crash of the process loses nothing either way.
    */
   readonly durability: "every-commit" | "bulk";
+  /** How long a statement waits, blocking, for another connection's write lock. 5,000 when left out; writes hold it for milliseconds. */
+  readonly busyTimeoutMs?: number;
 }

@@ -13,7 +13,6 @@ import { toStoreError } from "./sqlite-error.ts";
 import { SqliteKeyStore } from "./sqlite-key-store.ts";
 import { SqliteRequestLogStore } from "./sqlite-request-log-store.ts";
 
-/** How long a statement waits for another connection's write lock. Writes hold it for milliseconds. */
 const BUSY_TIMEOUT_MS = 5000;
 
 /** After a checkpoint the write-ahead log is cut down to this. Without it the file keeps the size of the largest burst. */
@@ -58,7 +57,10 @@ function makePrivateFile(path: string): void {
 }
 
 function openDatabase(path: string, options: StoreOptions): DatabaseSync {
-  const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
+  const database = new DatabaseSync(path, {
+    timeout: options.busyTimeoutMs ?? BUSY_TIMEOUT_MS,
+    enableForeignKeyConstraints: true,
+  });
   try {
     database.exec("pragma journal_mode = wal");
     database.exec(`pragma synchronous = ${options.durability === "every-commit" ? "full" : "normal"}`);

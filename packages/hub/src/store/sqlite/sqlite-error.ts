@@ -19,7 +19,7 @@ export function toStoreError(thrown: unknown, path: string): unknown {
     case LOCKED:
       return new StoreError(
         "locked",
-        `The database ${path} is held by another program for more than 5 seconds. ` +
+        `The database ${path} is locked by another program, and waiting did not help. ` +
           "Look for a stopped tokilake process or a backup that copies the file, end it, and try again.",
         options,
       );

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { statSync, writeFileSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+
+import { temporaryFolder } from "../../temporary-folder.ts";
+import { keyStoreContract } from "../key-store.contract.ts";
+import { MIGRATIONS } from "../migrations.ts";
+import { openStore } from "../open-store.ts";
+import { requestLogStoreContract } from "../request-log-store.contract.ts";
+import { StoreError } from "../store-error.ts";
+import type { Store } from "../store.ts";
+
+keyStoreContract("sqlite", openTemporary);
+requestLogStoreContract("sqlite", openTemporary);
+
+async function openTemporary(): Promise<Store> {
+  const folder = temporaryFolder();
+  const store = await openStore(`sqlite:${folder.file("hub.db")}`);
+  return {
+    ...store,
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+const KEY = { id: "key_1", kind: "api", name: "a", prefix: "sk-a", hash: "h", createdAtMs: 0 } as const;
+
+test("the data folder and the database are for their owner only", async () => {
+  using folder = temporaryFolder();
+
+  await using store = await openStore(`sqlite:${folder.file("deep/data/hub.db")}`);
+  await store.keys.insert(KEY);
+
+  assert.equal(statSync(folder.file("deep/data")).mode & 0o777, 0o700);
+  for (const file of ["hub.db", "hub.db-wal"])
+    assert.equal(statSync(folder.file(`deep/data/${file}`)).mode & 0o777, 0o600);
+});
+
+test("a database is the same when it is opened again", async () => {
+  using folder = temporaryFolder();
+  const url = `sqlite:${folder.file("hub.db")}`;
+  await using first = await openStore(url);
+  await first.keys.insert(KEY);
+
+  await using second = await openStore(url);
+
+  assert.equal((await second.keys.list(10)).length, 1);
+});
+
+test("a change by another connection reaches a watcher", async () => {
+  using folder = temporaryFolder();
+  const url = `sqlite:${folder.file("hub.db")}`;
+  await using watching = await openStore(url);
+  await using changing = await openStore(url);
+  const changed = Promise.withResolvers<void>();
+  const keepAlive = setInterval(() => {}, 1000);
+  const stop = watching.keys.watch(changed.resolve);
+
+  await changing.keys.insert(KEY);
+  await changed.promise;
+
+  assert.equal((await watching.keys.changedSince(0, 10)).length, 1);
+  stop();
+  clearInterval(keepAlive);
+});
+
+test("four processes that open a new database at once all succeed, and the schema is made once", async () => {
+  using folder = temporaryFolder();
+  const url = `sqlite:${folder.file("hub.db")}`;
+  const script = `
+    import { openStore } from ${JSON.stringify(new URL("../open-store.ts", import.meta.url).href)};
+    await using store = await openStore(${JSON.stringify(url)});
+    await store.keys.list(1);
+  `;
+
+  const processes = [1, 2, 3, 4].map(() =>
+    spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "ignore" }),
+  );
+  const codes = await Promise.all(processes.map(async (child) => (await once(child, "exit"))[0] as unknown));
+
+  assert.deepEqual(codes, [0, 0, 0, 0]);
+});
+
+test("a database of a newer program is refused and left as it is", async () => {
+  using folder = temporaryFolder();
+  const path = folder.file("hub.db");
+  await (await openStore(`sqlite:${path}`))[Symbol.asyncDispose]();
+  using raw = new DatabaseSync(path);
+  raw.exec("update meta set value = '9999' where name = 'schema_version'");
+
+  await assert.rejects(openStore(`sqlite:${path}`), {
+    code: "newer-schema",
+    message:
+      `The database was written by a newer tokilake (schema 9999, this program knows ${MIGRATIONS.length}). ` +
+      "Start the newer version, or point --data-dir at a backup made before the update.",
+  });
+  assert.equal(raw.prepare("select value from meta").get()?.["value"], "9999");
+});
+
+test("a file that is no database is refused by name", async () => {
+  using folder = temporaryFolder();
+  const path = folder.file("hub.db");
+  writeFileSync(path, "a letter to a friend, longer than the hundred bytes of a header ".repeat(20));
+
+  await assert.rejects(openStore(`sqlite:${path}`), {
+    code: "not-a-database",
+    message: `${path} is not a SQLite database. Move it away, or choose another --data-dir.`,
+  });
+});
+
+test("a data folder that is a file is named as what is wrong", async () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.file("data"), "");
+  const path = folder.file("data/hub.db");
+
+  await assert.rejects(openStore(`sqlite:${path}`), {
+    code: "cannot-open",
+    message: `The database ${path} cannot be opened: a part of its path is a file, not a folder.`,
+  });
+});
+
+test("a database that somebody holds is said to be locked", async () => {
+  using folder = temporaryFolder();
+  const path = folder.file("hub.db");
+  await using store = await openStore(`sqlite:${path}`, { durability: "every-commit", busyTimeoutMs: 1 });
+  using other = new DatabaseSync(path);
+  other.exec("begin immediate");
+
+  await assert.rejects(store.keys.insert(KEY), (error) => error instanceof StoreError && error.code === "locked");
+  await assert.rejects(store.keys.revoke("a", 1), { code: "locked" });
+  await assert.rejects(store.requestLog.insertBatch([]), { code: "locked" });
+  other.exec("rollback");
+  await store.keys.insert(KEY);
+});
+
+test("only SQLite addresses are opened", async () => {
+  await assert.rejects(openStore("postgres://db/hub"), { code: "unsupported" });
+});
