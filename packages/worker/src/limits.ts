@@ -25,10 +25,14 @@ export const LIMITS = {
   maxProbesAtOnce: 16,
   /** Own listening sockets on loopback that are asked besides the well-known ports. */
   maxExtraPorts: 64,
-  /** Models announced by one worker; the rest is left out with a warning. */
+  /** Models announced by one worker; the rest is left out. */
   maxModels: 2_000,
+  /** Of the models in one announcement. A control message of the tunnel takes 256 KiB in all. */
+  maxModelListBytes: 200 * 1024,
   /** Time between two looks at the engines' models. */
   refreshMs: 30_000,
+  /** Time between two looks while there is no engine at all (`--wait`). */
+  engineWaitMs: 5_000,
   /** Time between two load reports while something runs. */
   loadReportMs: 1_000,
   /** How many looks in a row must fail before an engine's models are withdrawn: a busy engine misses one. */

@@ -33,7 +33,7 @@ test("a limited key rests for 30 s, or as long as the engine asks", () => {
   clock.ms += 1;
   assert.deepEqual([next(), next()], ["Bearer b", "Bearer b"]);
   clock.ms += 28_000;
-  assert.deepEqual([next(), next()].toSorted(), ["Bearer a", "Bearer b"]);
+  assert.deepEqual(new Set([next(), next()]), new Set(["Bearer a", "Bearer b"]));
 });
 
 test("a refused key rests for five minutes and a good answer wakes it", () => {
@@ -43,8 +43,8 @@ test("a refused key rests for five minutes and a good answer wakes it", () => {
 
   assert.deepEqual([next(), next()], ["Bearer b", "Bearer b"]);
   clock.ms += 300_000;
-  assert.deepEqual([next(), next()].toSorted(), ["Bearer a", "Bearer b"]);
+  assert.deepEqual(new Set([next(), next()]), new Set(["Bearer a", "Bearer b"]));
   key?.report(403, undefined);
   key?.report(200, undefined);
-  assert.deepEqual([next(), next()].toSorted(), ["Bearer a", "Bearer b"]);
+  assert.deepEqual(new Set([next(), next()]), new Set(["Bearer a", "Bearer b"]));
 });

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { LinkState, TunnelLog } from "@tokilake/tunnel";
+
+import type { CommandLine } from "../command-line.ts";
+import type { Config } from "../config.ts";
+import { openProbeDispatcher } from "../engines/probe.ts";
+import { Stop } from "../exit-code.ts";
+import { LIMITS } from "../limits.ts";
+import { linkLine, refusal } from "../link-message.ts";
+import { createLog } from "../log.ts";
+import { readHardware } from "../report/hardware.ts";
+import { StatusFile, statusFolder } from "../report/status-file.ts";
+import { listed, plural } from "../table.ts";
+import type { TargetSource } from "../targets/target-source.ts";
+import type { Target } from "../targets/target.ts";
+import { startWorker, type Worker } from "../worker.ts";
+import { type CommandContext, configFrom } from "./context.ts";
+import { openSource } from "./open-source.ts";
+
+/**
+ * Serves until asked to stop, then drains.
+ *
+ * @throws ConfigError | Stop
+ */
+export async function run(line: CommandLine, context: CommandContext): Promise<void> {
+  const config = configFrom(line, context);
+  const log = createLog({
+    env: context.env,
+    isTerminal: context.isTerminal,
+    write: (text) => context.print(text),
+    now: () => context.now(),
+  });
+  for (const warning of config.warnings) log.warn({}, warning);
+  await using closing = new AsyncDisposableStack();
+  const dispatcher = closing.adopt(openProbeDispatcher(), (agent) => agent.destroy());
+  const now = (): number => context.monotonicMs();
+  const source = openSource({ ...config, userId: context.userId, dispatcher, now });
+  await findEngines(source, line.wait, { context, log });
+  const hardware = await readHardware();
+  const status = closing.adopt(new StatusFile(statusFolder(context.home), context.pid), (file) => file.remove());
+  const refused = Promise.withResolvers<never>();
+  const startedAt = context.now().toISOString();
+  const writeStatus = (state: LinkState): void => {
+    const link = linkLine(state, config.gatewayUrl);
+    const current = { ...statusOf(source), pid: context.pid, startedAt, link, ...namesOf(config) };
+    status.write(current).catch((error: unknown) => log.debug({ err: error }, "status file not written"));
+  };
+  const worker: Worker = startWorker(config, {
+    source,
+    hardware,
+    software: `tokiame/${context.version}`,
+    log,
+    now,
+    onState: (state) => {
+      reportState(state, config.gatewayUrl, log);
+      writeStatus(state);
+      if (state.is === "stopped" && state.reason === "refused") {
+        refused.reject(refusal(state.code, state.message, config.gatewayUrl));
+      }
+    },
+    onChange: () => writeStatus(worker.state),
+  });
+  try {
+    await Promise.race([context.stopAsked, refused.promise]);
+    const running = [...worker.targets.values()].reduce((sum, target) => sum + target.running, 0);
+    log.info({}, `stopping: ${plural(running, "stream")} may finish within ${Math.round(config.drainMs / 1000)} s`);
+    await worker.drain(config.drainMs);
+  } finally {
+    await worker.close();
+  }
+}
+
+async function findEngines(
+  source: TargetSource,
+  mayWait: boolean,
+  deps: { context: CommandContext; log: TunnelLog },
+): Promise<void> {
+  const { context, log } = deps;
+  await source.refresh();
+  for (const note of source.notes) log.warn({}, note);
+  if (source.targets.size === 0 && !mayWait) throw new Stop("noEngine", NO_ENGINE);
+  let isStopping = false;
+  void context.stopAsked.then(() => (isStopping = true));
+  if (source.targets.size === 0) log.info({}, "waiting for an engine on this machine");
+  while (source.targets.size === 0 && !isStopping) {
+    await Promise.race([context.stopAsked, sleep(LIMITS.engineWaitMs, undefined, { ref: !isStopping })]);
+    await source.refresh();
+  }
+  for (const target of source.targets.values()) log.info({}, targetLine(target));
+}
+
+export const NO_ENGINE =
+  "no engine found on this machine; start one (Ollama, vLLM, SGLang, llama.cpp, LM Studio) or name one in model_targets";
+
+function targetLine(target: Target): string {
+  const version = target.found.version === undefined ? "" : ` ${target.found.version}`;
+  const models = [...target.models.keys()];
+  const shown = models.length === 0 ? "no models yet" : listed(models);
+  return `serving ${target.settings.engine}${version}: ${shown} (${plural(target.slots, "slot")})`;
+}
+
+function reportState(state: LinkState, hub: URL, log: TunnelLog): void {
+  const text = linkLine(state, hub);
+  if (state.is === "waiting") log.warn({}, text);
+  else if (state.is === "connected" || state.is === "stopped") log.info({}, text);
+  else log.debug({}, text);
+}
+
+function namesOf(config: Config): { workerId: string; gatewayUrl: string } {
+  // A URL may carry a user and a password.
+  return { workerId: config.workerId, gatewayUrl: `${config.gatewayUrl.protocol}//${config.gatewayUrl.host}` };
+}
+
+function statusOf(source: TargetSource): {
+  models: { id: string; target: string; loaded?: boolean }[];
+  targets: { name: string; engine: string; running: number; slots: number }[];
+} {
+  const targets = [...source.targets.values()];
+  return {
+    targets: targets.map(({ name, settings, running, slots }) => ({ name, engine: settings.engine, running, slots })),
+    models: targets.flatMap(({ name, models }) =>
+      [...models.values()].map(({ id, loaded }) => ({ id, target: name, ...(loaded !== undefined && { loaded }) })),
+    ),
+  };
+}

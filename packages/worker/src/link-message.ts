@@ -1,0 +1,61 @@
+import type { LinkState } from "@tokilake/tunnel";
+
+import { Stop } from "./exit-code.ts";
+
+/** The state of the link to the hub, in one line for the owner. */
+export function linkLine(state: LinkState, hub: URL): string {
+  switch (state.is) {
+    case "connecting":
+      return state.attempt > 1 ? `connecting to ${hub.host} (attempt ${state.attempt})` : `connecting to ${hub.host}`;
+    case "waiting":
+      return `${waitingReason(state, hub)}; next attempt in ${seconds(state.retryInMs)}`;
+    case "connected":
+      return `connected to ${hub.host}`;
+    case "draining":
+      return "draining: running streams finish, new ones go elsewhere";
+    case "stopped":
+      return state.reason === "closed" ? "closed" : refusal(state.code, state.message, hub).message;
+  }
+}
+
+/** Why the hub does not take this worker, and what to do. */
+export function refusal(code: string, message: string, hub: URL): Stop {
+  const detail = message === "" ? code : message;
+  switch (code) {
+    case "auth":
+      return new Stop(
+        "badToken",
+        `${hub.host} refused the token (${detail}); make a worker key at the hub and set it as token`,
+      );
+    case "version":
+      return new Stop(
+        "version",
+        `${hub.host} speaks no version of the tunnel that this worker speaks (${detail}); update the older one`,
+      );
+    case "refused:name_taken":
+    case "refused:name-taken":
+      return new Stop(
+        "refused",
+        `${hub.host} refused this worker's name (${detail}); choose another one with --namespace`,
+      );
+    default:
+      return new Stop("refused", `${hub.host} refused this worker (${detail}); its operator can tell why`);
+  }
+}
+
+function waitingReason(state: Extract<LinkState, { is: "waiting" }>, hub: URL): string {
+  switch (state.code) {
+    case "auth":
+      return `${hub.host} refused the token (${state.reason}); is the worker key revoked?`;
+    case "lost":
+      return `connection to ${hub.host} lost (${state.reason})`;
+    case "unreachable":
+      return `${hub.host} is not reachable (${state.reason}); is the hub running?`;
+    default:
+      return `${hub.host} does not take this worker now (${state.reason})`;
+  }
+}
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
+}

@@ -1,0 +1,140 @@
+import { type LinkState, connectTunnel, type TunnelClient, type TunnelLimits, type TunnelLog } from "@tokilake/tunnel";
+
+import type { Config } from "./config.ts";
+import { LIMITS } from "./limits.ts";
+import { loadAnnouncement, type ModelsAnnouncement, modelsAnnouncement } from "./report/announcement.ts";
+import type { Hardware } from "./report/hardware.ts";
+import { serveStream } from "./serving/serve-stream.ts";
+import type { TargetSource } from "./targets/target-source.ts";
+import type { Target } from "./targets/target.ts";
+
+/** What the worker takes from the outside world. */
+export interface WorkerDeps {
+  readonly source: TargetSource;
+  readonly hardware: Hardware;
+  /** "tokiame/0.1.0" */
+  readonly software: string;
+  readonly log: TunnelLog;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+  onState(state: LinkState): void;
+  /** Models or load changed: what a status shows may be old. */
+  onChange(): void;
+  readonly limits?: Partial<TunnelLimits>;
+}
+
+/** A worker that is on. */
+export interface Worker {
+  readonly state: LinkState;
+  readonly targets: ReadonlyMap<string, Target>;
+  announcement(): ModelsAnnouncement;
+  /** Looks at the engines now, and tells the hub what changed. */
+  refresh(): Promise<void>;
+  /** New streams go elsewhere, running ones finish or are reset at the deadline. Then closed. */
+  drain(graceMs: number): Promise<void>;
+  /** At once: every stream ends, every engine is let go. */
+  close(): Promise<void>;
+}
+
+/** Dials the hub and serves it from the targets of `deps.source`. The composition root. */
+export function startWorker(config: Config, deps: WorkerDeps): Worker {
+  const { source, log, now } = deps;
+  const facts = { nodeName: config.nodeName, groups: config.groups, hardware: deps.hardware };
+  const announce = (): ModelsAnnouncement => modelsAnnouncement(source.targets.values(), facts);
+  const client = connectTunnel({
+    url: config.gatewayUrl.href,
+    token: config.token,
+    workerId: config.workerId,
+    software: deps.software,
+    details: announce,
+    serve: (stream) => serveStream(stream, { targetOf: (name) => source.targets.get(name), log, now }),
+    onState: (state) => deps.onState(state),
+    failFast: true,
+    limits: { ...linkLimits(config), ...deps.limits },
+    log,
+  });
+  const reporter = new Reporter(client, announce, deps);
+  return {
+    get state() {
+      return client.state;
+    },
+    targets: source.targets,
+    announcement: announce,
+    refresh: () => reporter.refresh(),
+    async drain(graceMs) {
+      reporter.stop();
+      await client.drain({ graceMs });
+      await source.close();
+    },
+    async close() {
+      reporter.stop();
+      client.close();
+      await source.close();
+    },
+  };
+}
+
+/** Looks at engines and counters in turn and tells the hub what changed, nothing else. */
+class Reporter {
+  readonly #client: TunnelClient;
+  readonly #announce: () => ModelsAnnouncement;
+  readonly #deps: WorkerDeps;
+  readonly #timers: readonly NodeJS.Timeout[];
+  #lastModels: string;
+  #lastLoad = "";
+  #isLooking = false;
+  #isAsking = false;
+
+  constructor(client: TunnelClient, announce: () => ModelsAnnouncement, deps: WorkerDeps) {
+    this.#client = client;
+    this.#announce = announce;
+    this.#deps = deps;
+    this.#lastModels = JSON.stringify(announce());
+    this.#timers = [
+      setInterval(() => void this.refresh(), LIMITS.refreshMs),
+      setInterval(() => void this.#reportLoad(), LIMITS.loadReportMs),
+    ];
+  }
+
+  async refresh(): Promise<void> {
+    // A look that takes longer than the time between two must not pile up.
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    await this.#deps.source.refresh();
+    this.#isLooking = false;
+    const announcement = this.#announce();
+    const models = JSON.stringify(announcement);
+    if (models === this.#lastModels) return;
+    this.#lastModels = models;
+    this.#client.update(announcement);
+    this.#deps.log.info({ models: announcement.models.length }, "models changed, hub told");
+    this.#deps.onChange();
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  async #reportLoad(): Promise<void> {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    await this.#deps.source.refreshLoad();
+    this.#isAsking = false;
+    const load = loadAnnouncement(this.#deps.source.targets.values());
+    const text = JSON.stringify(load);
+    if (text === this.#lastLoad) return;
+    this.#lastLoad = text;
+    this.#client.update(load);
+    this.#deps.onChange();
+  }
+}
+
+/** The original's two times, as far as they mean something to this tunnel. */
+function linkLimits(config: Config): Partial<TunnelLimits> {
+  const { heartbeatMs, reconnectDelayMs } = config;
+  return {
+    // A longer one would let proxies close the idle connection, and the hub think that we are gone.
+    ...(heartbeatMs !== undefined && { pingEveryMs: Math.min(heartbeatMs, 15_000) }),
+    ...(reconnectDelayMs !== undefined && { maxRetryMs: Math.max(reconnectDelayMs, 250) }),
+  };
+}
