@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { SimulatedEngine } from "@tokilake/tiny-engine";
+
+import { chatBody, HttpExchange } from "./http-exchange.ts";
+import { type Access, System } from "./system.ts";
+
+/** What the product promises: from the client's hang-up to the engine's own record. */
+const PROMISED_MS = 250;
+/** One slow run of a busy machine must not fail the promise; the median of so many does. */
+const RUNS = 9;
+
+interface Asking {
+  readonly access: Access;
+  readonly engine: SimulatedEngine;
+}
+
+/** Median of the times from a hang-up to the engine's record of it. `begin` resolves with what hangs up. */
+async function medianCancelMs({ access, engine }: Asking, begin: (access: Access) => Promise<() => void>): Promise<number> {
+  const times: number[] = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    const { cancelled } = engine.counts();
+    const hangUp = await begin(access);
+    const start = performance.now();
+    hangUp();
+    await engine.waitFor((counts) => counts.cancelled === cancelled + 1);
+    times.push(performance.now() - start);
+  }
+  return times.toSorted((one, other) => one - other)[(RUNS - 1) / 2] ?? NaN;
+}
+
+test("a client that goes away frees the engine", async (t) => {
+  await using system = await System.start(t);
+  const { access, engine } = system;
+
+  await t.test("in the middle of a stream, within 250 ms", async () => {
+    const median = await medianCancelMs(system, async () => {
+      const body = chatBody({ tokens: 100_000, intervalMs: 10 }, { stream: true });
+      const exchange = await HttpExchange.open(access, { body });
+      await exchange.until("token-3");
+      return () => exchange.hangUp();
+    });
+
+    t.diagnostic(`median ${median.toFixed(1)} ms`);
+    assert.ok(median <= PROMISED_MS, `${median} ms`);
+  });
+
+  await t.test("between two tokens that are a minute apart, within 250 ms", async () => {
+    const median = await medianCancelMs(system, async () => {
+      const body = chatBody({ stallAfter: 2 }, { stream: true });
+      const exchange = await HttpExchange.open(access, { body });
+      await exchange.until("token-1");
+      return () => exchange.hangUp();
+    });
+
+    t.diagnostic(`median ${median.toFixed(1)} ms`);
+    assert.ok(median <= PROMISED_MS, `${median} ms`);
+  });
+
+  for (const [what, simulate, fields] of [
+    ["before the first token of a stream", { firstTokenMs: 60_000 }, { stream: true }],
+    ["before the head of an answer that is not streamed", { headMs: 60_000 }, {}],
+  ] as const) {
+    await t.test(`${what}, within 250 ms`, async () => {
+      const median = await medianCancelMs(system, async () => {
+        const controller = new AbortController();
+        const { asked } = engine.counts();
+        const opened = HttpExchange.open(access, { body: chatBody(simulate, fields), signal: controller.signal });
+        // It is aborted before or after its head; either is fine.
+        void opened.catch(() => {});
+        await engine.waitFor((counts) => counts.asked === asked + 1);
+        return () => controller.abort();
+      });
+
+      t.diagnostic(`median ${median.toFixed(1)} ms`);
+      assert.ok(median <= PROMISED_MS, `${median} ms`);
+    });
+  }
+
+  await t.test("and fifty that go away at once leave nothing running", async () => {
+    const { cancelled } = engine.counts();
+    const body = chatBody({ tokens: 100_000, intervalMs: 10 }, { stream: true });
+    const exchanges = await Promise.all(Array.from({ length: 50 }, () => HttpExchange.open(access, { body })));
+    await Promise.all(exchanges.map((exchange) => exchange.until("token-1")));
+
+    for (const exchange of exchanges) exchange.hangUp();
+    await engine.waitFor((counts) => counts.cancelled === cancelled + 50);
+
+    assert.equal(engine.counts().active, 0);
+    const after = await HttpExchange.whole(access, { body: chatBody() });
+    assert.equal(after.status, 200);
+  });
+
+  await t.test("in the middle of an upload", async () => {
+    const { cancelled } = engine.counts();
+    const controller = new AbortController();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const opened = fetch(`${access.baseURL}/audio/transcriptions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${access.apiKey}`, "content-type": "multipart/form-data; boundary=edge" },
+      body: endlessForm(begin),
+      duplex: "half",
+      signal: controller.signal,
+    });
+    void opened.catch(() => {});
+    await begun;
+    await engine.waitFor((counts) => counts.active === 1);
+
+    controller.abort();
+
+    await engine.waitFor((counts) => counts.cancelled === cancelled + 1 && counts.active === 0);
+  });
+});
+
+/** The start of a form with a model and a file that never ends. `begun` is called once 64 KiB of it are taken. */
+function endlessForm(begun: () => void): ReadableStream<Uint8Array> {
+  const head =
+    '--edge\r\ncontent-disposition: form-data; name="model"\r\n\r\nsimulated\r\n' +
+    '--edge\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n';
+  let pulls = 0;
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(Buffer.from(head)),
+    pull(controller) {
+      pulls += 1;
+      if (pulls === 16) begun();
+      if (pulls <= 16) controller.enqueue(Buffer.alloc(4096, "x"));
+    },
+  });
+}
