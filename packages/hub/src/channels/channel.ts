@@ -1,0 +1,74 @@
+import type { AppError } from "../errors.ts";
+
+/** Lower-case names and values, in order. */
+export type Headers = readonly (readonly [name: string, value: string])[];
+
+/** A request's body: what is held in memory, then what is still to come from the client. */
+export interface RequestBody {
+  /** Held bytes, sent first, and again on every retry. Must not be changed. */
+  readonly held: readonly Uint8Array[];
+  /** All bytes, when known beforehand. */
+  readonly length: number | undefined;
+  /** The next chunk behind `held`, undefined at the end. Absent when `held` is everything. Throws AppError. */
+  readonly rest?: () => Promise<Uint8Array | undefined>;
+}
+
+/** One request as an upstream gets it. */
+export interface ChannelRequest {
+  readonly requestId: string;
+  readonly path: string;
+  /** Without "?". */
+  readonly query: string;
+  readonly headers: Headers;
+  /** The model's public name. */
+  readonly model: string;
+  readonly body: RequestBody;
+  /** Milliseconds left for the whole request. */
+  readonly deadlineMs: number;
+}
+
+/** An upstream's answer, while its body still comes. */
+export interface ChannelAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Single use. Ends cleanly only when the upstream ended its answer; what it throws goes to `explain`. */
+  readonly body: AsyncIterator<Uint8Array>;
+  /** What the upstream said behind the body. Known after its end. */
+  trailers(): Readonly<Record<string, unknown>> | undefined;
+  /** What the body threw, as an error for the caller. */
+  explain(thrown: unknown): ChannelError;
+}
+
+/**
+ * Whether another upstream may be asked. `always`: it is proven that the engine saw nothing of the request. `unless-content`:
+ * the engine may have worked on it, so asking again is a choice. `never`: the next one would say the same.
+ */
+export type Retry = "always" | "unless-content" | "never";
+
+/** An upstream that failed. `error` is for the client; the message is for the log and may name machines. */
+export class ChannelError extends Error {
+  override readonly name = "ChannelError";
+  readonly error: AppError;
+  readonly retry: Retry;
+  /** For metrics: the upstream's own word, such as the tunnel's error code. */
+  readonly reason: string;
+
+  constructor(error: AppError, options: { readonly retry: Retry; readonly reason: string; readonly cause?: unknown }) {
+    super(`${options.reason}: ${error.message}`, { cause: options.cause });
+    this.error = error;
+    this.retry = options.retry;
+    this.reason = options.reason;
+  }
+}
+
+/** A way to reach one upstream. The only thing the relay knows of workers and providers. */
+export interface Channel {
+  /**
+   * Asks the upstream. Resolves with the answer's head.
+   *
+   * Aborting `signal` frees the upstream at once, before and after the head; its reason must be an `AppError`.
+   *
+   * @throws ChannelError
+   */
+  send(request: ChannelRequest, signal: AbortSignal): Promise<ChannelAnswer>;
+}

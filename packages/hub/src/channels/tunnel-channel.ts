@@ -1,0 +1,183 @@
+import {
+  type HeaderPairs,
+  type StreamOpening,
+  TunnelError,
+  type TunnelErrorCode,
+  type TunnelStream,
+} from "@tokilake/tunnel";
+
+import { AppError, type ErrorCode } from "../errors.ts";
+import {
+  type Channel,
+  type ChannelAnswer,
+  ChannelError,
+  type ChannelRequest,
+  type RequestBody,
+  type Retry,
+} from "./channel.ts";
+
+/** What the channel needs of a session. */
+export interface StreamOpener {
+  open(opening: StreamOpening): TunnelStream;
+}
+
+/** Requests to one target of one connected worker. */
+export class TunnelChannel implements Channel {
+  readonly #session: StreamOpener;
+  readonly #target: string;
+
+  constructor(session: StreamOpener, target: string) {
+    this.#session = session;
+    this.#target = target;
+  }
+
+  async send(request: ChannelRequest, signal: AbortSignal): Promise<ChannelAnswer> {
+    const exchange = new TunnelExchange(signal);
+    try {
+      const stream = this.#session.open(openingOf(request, this.#target));
+      exchange.start(stream, request.body);
+      const head = await stream.head;
+      return {
+        status: head.status,
+        headers: head.headers,
+        body: stream.body[Symbol.asyncIterator](),
+        trailers: () => stream.trailers,
+        explain: (thrown) => exchange.explain(thrown),
+      };
+    } catch (thrown) {
+      throw exchange.explain(thrown);
+    }
+  }
+}
+
+/** One stream, and the reason why our side ended it, if it did. */
+class TunnelExchange {
+  readonly #signal: AbortSignal;
+  #uploadFailure: unknown;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  start(stream: TunnelStream, body: RequestBody): void {
+    const cancel = (): void => stream.reset(resetCodeOf(this.#signal.reason));
+    if (this.#signal.aborted) return cancel();
+    this.#signal.addEventListener("abort", cancel, { once: true });
+    if (sendsAtOnce(stream, body)) return;
+    void sendPatiently(stream, body).catch((thrown: unknown) => {
+      // The stream's own end reaches the reader through `head` and `body`. Anything else failed on the client's side.
+      if (!(thrown instanceof TunnelError)) this.#uploadFailure = thrown;
+      stream.reset("cancelled");
+    });
+  }
+
+  explain(thrown: unknown): ChannelError {
+    const ours = this.#signal.aborted ? this.#signal.reason : this.#uploadFailure;
+    if (ours instanceof AppError)
+      return new ChannelError(ours, { retry: retryOfOurs(ours), reason: ours.code, cause: thrown });
+    if (thrown instanceof TunnelError) return channelErrorOf(thrown);
+    return new ChannelError(new AppError("internal"), { retry: "never", reason: "internal", cause: ours ?? thrown });
+  }
+}
+
+function openingOf(request: ChannelRequest, target: string): StreamOpening {
+  const headers: HeaderPairs = request.headers;
+  const opening = {
+    requestId: request.requestId,
+    target,
+    method: "POST",
+    path: request.path,
+    query: request.query,
+    headers,
+    model: request.model,
+    priority: "interactive",
+    deadlineMs: request.deadlineMs,
+  } as const;
+  return request.body.length === undefined ? opening : { ...opening, bodyLength: request.body.length };
+}
+
+/** The usual request: small and held in full. True when all of it was taken, so that no promise is needed. */
+function sendsAtOnce(stream: TunnelStream, body: RequestBody): boolean {
+  const only = body.held[0];
+  if (body.rest !== undefined || body.held.length > 1) return false;
+  // One chunk always fits: `write` takes it, and its answer speaks of the next one.
+  if (only !== undefined) stream.write(only);
+  stream.end();
+  return true;
+}
+
+async function sendPatiently(stream: TunnelStream, body: RequestBody): Promise<void> {
+  for (const chunk of body.held) await sendChunk(stream, chunk);
+  for (;;) {
+    if (stream.isStopped) return;
+    const chunk = await body.rest?.();
+    if (chunk === undefined) break;
+    await sendChunk(stream, chunk);
+  }
+  stream.end();
+}
+
+async function sendChunk(stream: TunnelStream, chunk: Uint8Array): Promise<void> {
+  if (!stream.write(chunk)) await stream.drained();
+}
+
+interface Meaning {
+  readonly code: ErrorCode;
+  readonly retry: Retry;
+}
+
+/** What each way a stream can end means to the client and to the relay. docs/errors.md has the same in words. */
+const MEANINGS: Readonly<Record<TunnelErrorCode, Meaning>> = {
+  "no-error": { code: "upstream_incomplete", retry: "unless-content" },
+  cancelled: { code: "upstream_reset", retry: "unless-content" },
+  refused: { code: "worker_busy", retry: "always" },
+  "model-not-found": { code: "model_not_found", retry: "always" },
+  "target-unreachable": { code: "upstream_unreachable", retry: "always" },
+  "target-timeout-head": { code: "upstream_timeout", retry: "unless-content" },
+  "target-timeout-idle": { code: "upstream_timeout", retry: "unless-content" },
+  "target-reset": { code: "upstream_reset", retry: "unless-content" },
+  "too-large": { code: "request_too_large", retry: "never" },
+  "flow-control": { code: "tunnel_protocol", retry: "unless-content" },
+  "slow-consumer": { code: "slow_consumer", retry: "never" },
+  // Another owner may allow what this one does not, and nothing reached an engine.
+  forbidden: { code: "not_allowed", retry: "always" },
+  deadline: { code: "deadline", retry: "never" },
+  "worker-lost": { code: "worker_lost", retry: "unless-content" },
+  quota: { code: "insufficient_quota", retry: "never" },
+  revoked: { code: "worker_lost", retry: "unless-content" },
+  protocol: { code: "tunnel_protocol", retry: "unless-content" },
+  internal: { code: "tunnel_protocol", retry: "unless-content" },
+  abuse: { code: "tunnel_protocol", retry: "unless-content" },
+  unsupported: { code: "tunnel_protocol", retry: "always" },
+  "id-exhausted": { code: "tunnel_protocol", retry: "unless-content" },
+  superseded: { code: "worker_lost", retry: "unless-content" },
+  shutdown: { code: "worker_lost", retry: "unless-content" },
+  idle: { code: "worker_lost", retry: "unless-content" },
+  auth: { code: "worker_lost", retry: "unless-content" },
+};
+
+/** Seconds a client should wait when a worker had no room. Slots free up with every finished answer. */
+const BUSY_RETRY_AFTER_S = 2;
+
+function channelErrorOf(error: TunnelError): ChannelError {
+  const { code, retry } = MEANINGS[error.code];
+  const options = code === "worker_busy" ? { retryAfter: BUSY_RETRY_AFTER_S, cause: error } : { cause: error };
+  return new ChannelError(new AppError(code, undefined, options), {
+    retry: error.retrySafe && retry !== "never" ? "always" : retry,
+    reason: error.code,
+    cause: error,
+  });
+}
+
+/** An attempt that the hub itself gave up. */
+function retryOfOurs(error: AppError): Retry {
+  return error.code === "upstream_timeout" ? "unless-content" : "never";
+}
+
+function resetCodeOf(reason: unknown): TunnelErrorCode {
+  if (!(reason instanceof AppError)) return "cancelled";
+  if (reason.code === "deadline" || reason.code === "upstream_timeout") return "deadline";
+  if (reason.code === "slow_consumer") return "slow-consumer";
+  if (reason.code === "invalid_api_key") return "revoked";
+  return reason.code === "shutting_down" ? "shutdown" : "cancelled";
+}

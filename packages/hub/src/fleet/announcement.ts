@@ -1,0 +1,64 @@
+import * as z from "zod";
+
+/** What one worker may announce. Worst case: 5,000 models of a 256-byte name are about 3 MB in the hub's memory. */
+export const ANNOUNCEMENT_LIMITS = { maxModels: 5_000, maxTargets: 256, maxRoutes: 100, maxNameBytes: 256 } as const;
+
+// C0 and C1 controls and DEL: such a name could forge log lines and headers.
+// oxlint-disable-next-line no-control-regex -- refusing control characters is the point
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+const name = z
+  .string()
+  .min(1)
+  .refine((text) => Buffer.byteLength(text) <= ANNOUNCEMENT_LIMITS.maxNameBytes, "is longer than 256 bytes")
+  .refine((text) => !CONTROL.test(text), "has control characters");
+
+const count = z.int().min(0).max(1_000_000);
+
+const target = z.looseObject({
+  name,
+  engine: name.exactOptional(),
+  slots: z.int().min(1).max(100_000).exactOptional(),
+  /** "POST /v1/chat/completions". Absent: not known, so anything may be tried. */
+  routes: z.array(z.string().max(512)).max(ANNOUNCEMENT_LIMITS.maxRoutes).exactOptional(),
+});
+
+const models = z.looseObject({
+  kind: z.literal("models"),
+  targets: z.array(target).max(ANNOUNCEMENT_LIMITS.maxTargets),
+  models: z.array(z.looseObject({ id: name, target: name })).max(ANNOUNCEMENT_LIMITS.maxModels),
+});
+
+const load = z.looseObject({
+  kind: z.literal("load"),
+  targets: z
+    .array(z.looseObject({ name, running: count.exactOptional(), waiting: count.exactOptional() }))
+    .max(ANNOUNCEMENT_LIMITS.maxTargets),
+});
+
+const announcement = z.discriminatedUnion("kind", [models, load]);
+
+/** What a worker serves: its targets, and which of them has which model. */
+export type ModelsAnnouncement = z.infer<typeof models>;
+/** How busy its targets are. What is absent is unknown, never zero. */
+export type LoadAnnouncement = z.infer<typeof load>;
+
+export type ParsedAnnouncement =
+  | { readonly outcome: "valid"; readonly announcement: ModelsAnnouncement | LoadAnnouncement }
+  /** `problem`: for the worker's owner. */
+  | { readonly outcome: "invalid"; readonly problem: string };
+
+/** Reads what a worker announced, at registration or later. Unknown fields are ignored: workers may be newer than we are. */
+export function parseAnnouncement(details: unknown): ParsedAnnouncement {
+  const parsed = announcement.safeParse(details);
+  if (!parsed.success) return { outcome: "invalid", problem: z.prettifyError(parsed.error).slice(0, 500) };
+  const stray = parsed.data.kind === "models" ? modelWithoutTarget(parsed.data) : undefined;
+  if (stray !== undefined)
+    return { outcome: "invalid", problem: `model "${stray}" names a target that is not announced` };
+  return { outcome: "valid", announcement: parsed.data };
+}
+
+function modelWithoutTarget(announced: ModelsAnnouncement): string | undefined {
+  const names = new Set(announced.targets.map((each) => each.name));
+  return announced.models.find((model) => !names.has(model.target))?.id;
+}

@@ -1,0 +1,136 @@
+import { type Registration, TunnelRefusal, type TunnelSession } from "@tokilake/tunnel";
+
+import { TunnelChannel } from "../channels/tunnel-channel.ts";
+import type { Principal } from "../identity/key-ring.ts";
+import type { Log } from "../observe/log.ts";
+import { type LoadAnnouncement, type ModelsAnnouncement, parseAnnouncement } from "./announcement.ts";
+import { FleetTarget } from "./fleet-target.ts";
+import { ModelIndex } from "./model-index.ts";
+
+export type WorkerSession = TunnelSession<Principal>;
+
+export interface FleetDeps {
+  readonly log: Log;
+  readonly now: () => number;
+  /** A target appeared, or may take more than before. */
+  readonly onRoom: (target: FleetTarget) => void;
+}
+
+export interface FleetTraffic {
+  readonly received: number;
+  readonly sent: number;
+  readonly streams: number;
+  readonly slowestRoundTripMs: number;
+}
+
+/** The connected workers and what they serve. Everything is in memory and true at once: no worker, no entry. */
+export class Fleet {
+  readonly models: ModelIndex;
+  readonly #deps: FleetDeps;
+  readonly #targets = new Map<WorkerSession, Map<string, FleetTarget>>();
+  #endedTraffic = { received: 0, sent: 0 };
+
+  constructor(deps: FleetDeps) {
+    this.#deps = deps;
+    this.models = new ModelIndex(deps.now);
+  }
+
+  /** Bytes on all sessions there ever were, and what runs on those that are open. */
+  get traffic(): FleetTraffic {
+    let { received, sent } = this.#endedTraffic;
+    let streams = 0;
+    let slowestRoundTripMs = 0;
+    for (const session of this.#targets.keys()) {
+      received += session.bytesReceived;
+      sent += session.bytesSent;
+      streams += session.streamCount;
+      slowestRoundTripMs = Math.max(slowestRoundTripMs, session.roundTripMs ?? 0);
+    }
+    return { received, sent, streams, slowestRoundTripMs };
+  }
+
+  /**
+   * Decides whether a worker may register, before anything changes.
+   *
+   * @throws TunnelRefusal when another key holds the name, or the announcement is not valid.
+   */
+  admit(principal: Principal, registration: Registration): void {
+    const { workerId } = registration;
+    for (const session of this.#targets.keys()) {
+      if (session.registration.workerId !== workerId || session.identity.keyId === principal.keyId) continue;
+      throw new TunnelRefusal({
+        status: 409,
+        code: "name-taken",
+        message: `the worker name "${workerId}" is in use by another key; choose another namespace`,
+        fatal: true,
+      });
+    }
+    const parsed = parseAnnouncement(registration.details);
+    if (parsed.outcome === "valid" && parsed.announcement.kind === "models") return;
+    const problem = parsed.outcome === "valid" ? "a worker registers with its models" : parsed.problem;
+    throw new TunnelRefusal({ status: 400, code: "bad-announcement", message: problem, fatal: true });
+  }
+
+  add(session: WorkerSession): void {
+    this.#targets.set(session, new Map());
+    this.update(session, session.registration.details);
+  }
+
+  /** A later announcement. One that is not valid changes nothing: the last good one stays. */
+  update(session: WorkerSession, details: unknown): void {
+    const targets = this.#targets.get(session);
+    // An update may still arrive from a session that a newer one has replaced.
+    if (targets === undefined) return;
+    const parsed = parseAnnouncement(details);
+    if (parsed.outcome === "invalid") {
+      const { workerId } = session.registration;
+      this.#deps.log.warn({ workerId, problem: parsed.problem }, "worker announced something that is not valid");
+      return;
+    }
+    if (parsed.announcement.kind === "load") setLoad(targets, parsed.announcement);
+    else this.#setModels(session, targets, parsed.announcement);
+  }
+
+  /** Nothing of the session can be chosen once this returns. */
+  remove(session: WorkerSession): void {
+    const targets = this.#targets.get(session);
+    if (targets === undefined) return;
+    this.#targets.delete(session);
+    const { received, sent } = this.#endedTraffic;
+    this.#endedTraffic = { received: received + session.bytesReceived, sent: sent + session.bytesSent };
+    for (const target of targets.values()) this.models.set(target, new Set());
+  }
+
+  /** Ends every session of a key that was revoked. Their streams fail over or fail visibly. */
+  closeKey(keyId: string): void {
+    for (const session of this.#targets.keys()) {
+      if (session.identity.keyId === keyId) session.close("revoked", "the worker key was revoked");
+    }
+  }
+
+  #setModels(session: WorkerSession, targets: Map<string, FleetTarget>, announced: ModelsAnnouncement): void {
+    const modelsOf = new Map<string, Set<string>>(announced.targets.map((each) => [each.name, new Set()]));
+    for (const model of announced.models) modelsOf.get(model.target)?.add(model.id);
+    for (const [name, target] of targets) {
+      if (modelsOf.has(name)) continue;
+      this.models.set(target, new Set());
+      targets.delete(name);
+    }
+    for (const each of announced.targets) {
+      const target =
+        targets.get(each.name) ?? new FleetTarget(each.name, session, new TunnelChannel(session, each.name));
+      target.slots = each.slots;
+      target.routes = each.routes === undefined ? undefined : new Set(each.routes);
+      targets.set(each.name, target);
+      this.models.set(target, modelsOf.get(each.name) ?? new Set());
+      this.#deps.onRoom(target);
+    }
+  }
+}
+
+function setLoad(targets: ReadonlyMap<string, FleetTarget>, load: LoadAnnouncement): void {
+  for (const each of load.targets) {
+    const target = targets.get(each.name);
+    if (target !== undefined) target.reported = { running: each.running, waiting: each.waiting };
+  }
+}

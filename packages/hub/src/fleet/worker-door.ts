@@ -1,0 +1,68 @@
+import type { IncomingMessage } from "node:http";
+
+import { createTunnelServer, TunnelRefusal, type TunnelServer } from "@tokilake/tunnel";
+
+import type { KeyRing, Principal } from "../identity/key-ring.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Fleet } from "./fleet.ts";
+
+export interface WorkerDoorDeps {
+  readonly hubId: string;
+  readonly keys: KeyRing;
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** Where workers come in: who may connect, and what the fleet learns of them. */
+export function openWorkerDoor(deps: WorkerDoorDeps): TunnelServer<Principal> {
+  const { fleet, metrics } = deps;
+  return createTunnelServer<Principal>({
+    hubId: deps.hubId,
+    log: deps.log,
+    authenticate: (bearer, request) => counted(metrics, () => identifyWorker(deps.keys, bearer, request)),
+    register: (principal, registration) => counted(metrics, () => fleet.admit(principal, registration)),
+    onSession: (session) => {
+      metrics.tunnelConnect("accepted");
+      fleet.add(session);
+    },
+    onUpdate: (session, details) => fleet.update(session, details),
+    onClose: (session, reason) => {
+      fleet.remove(session);
+      metrics.tunnelDisconnect(reason.code, Date.now() - session.openedAtMs);
+    },
+  });
+}
+
+function identifyWorker(keys: KeyRing, bearer: string | undefined, request: IncomingMessage): Principal {
+  if (request.headers.origin !== undefined) {
+    throw refusal(403, "cross-origin", "the tunnel does not take connections from browsers");
+  }
+  if (bearer === undefined) throw refusal(401, "no-key", "send a worker key as Authorization: Bearer wk-…");
+  const identification = keys.identify(bearer, "worker");
+  switch (identification.outcome) {
+    case "known":
+      return identification.principal;
+    case "wrong-kind":
+      throw refusal(403, "wrong-key-kind", "this is an API key; a worker needs a key that begins with wk-");
+    case "revoked":
+      throw refusal(401, "key-revoked", "this worker key was revoked");
+    case "unknown":
+      throw refusal(401, "unknown-key", "this worker key is not known here");
+  }
+}
+
+function refusal(status: number, code: string, message: string): TunnelRefusal {
+  return new TunnelRefusal({ status, code, message });
+}
+
+/** Counts refusals by their code. */
+function counted<T>(metrics: Metrics, decide: () => T): T {
+  try {
+    return decide();
+  } catch (thrown) {
+    if (thrown instanceof TunnelRefusal) metrics.tunnelConnect(thrown.code);
+    throw thrown;
+  }
+}

@@ -1,0 +1,129 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+
+import { AppError, type ErrorCode } from "../errors.ts";
+import { newId } from "../new-id.ts";
+import type { Log } from "../observe/log.ts";
+import { CORS_HEADERS, isCrossOrigin, preflightHeaders } from "./cors.ts";
+import { answering } from "./door.ts";
+import { errorBody, errorStatus } from "./error-body.ts";
+import type { Exchange } from "./exchange.ts";
+import { Reply } from "./reply.ts";
+import type { Router } from "./router.ts";
+
+export const HTTP_LIMITS = {
+  /** All of a request's headers, its address included. Larger: 431. */
+  maxHeaderBytes: 16 * 1024,
+  /** A client must have sent its headers by then (slow loris). */
+  headersMs: 10_000,
+  /** An idle connection is kept so long: more than the 60 s of common proxies, so that they close first. */
+  keepAliveMs: 75_000,
+  /** Sockets, tunnels included. Each costs about 20 KB. */
+  maxConnections: 65_536,
+} as const;
+
+export interface HttpDeps {
+  readonly router: Router;
+  readonly log: Log;
+  readonly now: () => number;
+  /** While true, each answer closes its connection and new requests are refused. */
+  readonly isDraining: () => boolean;
+  /** Takes over an `Upgrade` request, or refuses it. Owns the socket from there. */
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+/** With every answer: a worker's bytes are never taken for a page or a script of this address. */
+const SAFE_HEADERS = ["x-content-type-options", "nosniff"] as const;
+
+/** The one HTTP server, not yet listening. */
+export function createHttpServer(deps: HttpDeps): Server {
+  const server = createServer({
+    maxHeaderSize: HTTP_LIMITS.maxHeaderBytes,
+    headersTimeout: HTTP_LIMITS.headersMs,
+    // Uploads take as long as they take; `SLOW_UPLOAD` is the rule for them.
+    requestTimeout: 0,
+    keepAliveTimeout: HTTP_LIMITS.keepAliveMs,
+    connectionsCheckingInterval: 5_000,
+    noDelay: true,
+  });
+  server.maxConnections = HTTP_LIMITS.maxConnections;
+  server.on("request", (request, response) => void serve(deps, request, response, { waits: false }));
+  server.on("checkContinue", (request, response) => void serve(deps, request, response, { waits: true }));
+  server.on("upgrade", deps.upgrade);
+  server.on("clientError", refuseBadRequest);
+  return server;
+}
+
+/** `waits`: the client sends its body only when it is told to. */
+async function serve(
+  deps: HttpDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  client: { readonly waits: boolean },
+): Promise<void> {
+  const url = request.url ?? "/";
+  const mark = url.indexOf("?");
+  const path = mark < 0 ? url : url.slice(0, mark);
+  const common = isCrossOrigin(path, request.headers.origin) ? [...SAFE_HEADERS, ...CORS_HEADERS] : SAFE_HEADERS;
+  const exchange: Exchange = {
+    request,
+    reply: new Reply(response, newId("req", deps.now()), common),
+    path,
+    query: mark < 0 ? "" : url.slice(mark + 1),
+    askForBody: () => {
+      if (client.waits) response.writeContinue();
+    },
+  };
+  if (deps.isDraining()) response.shouldKeepAlive = false;
+  await answering((each) => route(deps, each), exchange, deps.log);
+}
+
+function route(deps: HttpDeps, exchange: Exchange): Promise<void> | void {
+  const { request, path } = exchange;
+  const method = request.method ?? "GET";
+  if (deps.isDraining() && path.startsWith("/v1/")) throw new AppError("shutting_down", undefined, { retryAfter: 5 });
+  if (method === "OPTIONS" && deps.router.allowedAt(path) !== "") return answerOptions(deps, exchange);
+  return deps.router.find(method, path)(exchange);
+}
+
+function answerOptions(deps: HttpDeps, { request, reply, path }: Exchange): void {
+  const allow = deps.router.allowedAt(path);
+  const headers = ["allow", allow];
+  if (isCrossOrigin(path, request.headers.origin)) {
+    headers.push(...preflightHeaders(allow, request.headers["access-control-request-headers"]));
+  }
+  reply.head(204, headers);
+  reply.end();
+}
+
+/** What Node's parser refused, so that there is no request to answer. */
+function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || socket.destroyed || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const refusal = parserRefusal(error.code);
+  const body = JSON.stringify(errorBody(refusal));
+  const status = errorStatus(refusal);
+  socket.end(
+    `HTTP/1.1 ${status} ${REASONS[status] ?? "Bad Request"}\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n${body}`,
+    // What still comes is not read; without this a client that goes on sending would keep the socket.
+    () => socket.destroy(),
+  );
+}
+
+const REASONS: Readonly<Record<number, string>> = { 408: "Request Timeout", 431: "Request Header Fields Too Large" };
+
+function parserRefusal(code: string | undefined): AppError {
+  const refusals: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+    HPE_HEADER_OVERFLOW: [
+      "header_too_large",
+      `The request's address and headers are larger than ${HTTP_LIMITS.maxHeaderBytes} bytes.`,
+    ],
+    HPE_CHUNK_EXTENSIONS_OVERFLOW: ["request_too_large", "The request's chunk extensions are too large."],
+    ERR_HTTP_REQUEST_TIMEOUT: ["request_timeout", "The request's headers came too slowly."],
+  };
+  const [kind, message] = refusals[code ?? ""] ?? ["invalid_request", "This is not a valid HTTP request."];
+  return new AppError(kind, message);
+}

@@ -1,0 +1,114 @@
+import type { IncomingMessage } from "node:http";
+
+import { AppError } from "../errors.ts";
+
+/** A client must send its body at least this fast, or it holds a connection and memory for nothing (slow loris). */
+export const SLOW_UPLOAD = { windowMs: 10_000, minBytes: 16 * 1024 } as const;
+
+/**
+ * A request's body, chunk by chunk, with its limits. Pulling is what reads: while nobody asks, the socket is paused and
+ * the client's TCP slows down. Holds at most what one read of the socket gave.
+ *
+ * `next` throws AppError: `client_closed`, `request_too_large`, `request_timeout`.
+ */
+export class IncomingBody {
+  readonly #request: IncomingMessage;
+  readonly #maxBytes: number;
+  readonly #queue: Uint8Array[] = [];
+  #waiting: PromiseWithResolvers<Uint8Array | undefined> | undefined;
+  #received = 0;
+  #isComplete = false;
+  #failure: AppError | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #windowStart = 0;
+  /** The reader was slower than the client in this window, so the client is not to blame. */
+  #wasPaused = false;
+
+  constructor(request: IncomingMessage, options: { readonly maxBytes: number }) {
+    this.#request = request;
+    this.#maxBytes = options.maxBytes;
+    request.on("data", (chunk: Uint8Array) => this.#onData(chunk));
+    request.on("end", () => this.#onEnd());
+    // Without "end" before it, "close" means that the client went away.
+    request.on("close", () => this.#fail(new AppError("client_closed")));
+    request.on("error", () => this.#fail(new AppError("client_closed")));
+  }
+
+  /** Bytes that came so far. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** The next chunk, or undefined at the end. One caller at a time. */
+  next(): Promise<Uint8Array | undefined> {
+    const chunk = this.#queue.shift();
+    if (chunk !== undefined) return Promise.resolve(chunk);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#isComplete) return Promise.resolve(undefined);
+    this.#watchProgress();
+    this.#waiting = Promise.withResolvers();
+    if (this.#request.isPaused()) this.#request.resume();
+    return this.#waiting.promise;
+  }
+
+  #onData(chunk: Uint8Array): void {
+    if (this.#failure !== undefined) return;
+    this.#received += chunk.length;
+    if (this.#received > this.#maxBytes) return this.#fail(tooLarge(this.#maxBytes));
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) return waiting.resolve(chunk);
+    this.#queue.push(chunk);
+    this.#wasPaused = true;
+    this.#request.pause();
+  }
+
+  #onEnd(): void {
+    this.#isComplete = true;
+    clearTimeout(this.#timer);
+    this.#waiting?.resolve(undefined);
+    this.#waiting = undefined;
+  }
+
+  #fail(error: AppError): void {
+    clearTimeout(this.#timer);
+    if (this.#isComplete || this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#queue.length = 0;
+    this.#waiting?.reject(error);
+    this.#waiting = undefined;
+  }
+
+  #watchProgress(): void {
+    this.#timer ??= setTimeout(() => this.#checkProgress(), SLOW_UPLOAD.windowMs);
+  }
+
+  #checkProgress(): void {
+    const isSlow = this.#received - this.#windowStart < SLOW_UPLOAD.minBytes && !this.#wasPaused;
+    if (isSlow) return this.#fail(tooSlow());
+    this.#windowStart = this.#received;
+    this.#wasPaused = this.#waiting === undefined;
+    this.#timer?.refresh();
+  }
+}
+
+/** @throws AppError when the announced length is over the limit, before a byte is read. */
+export function checkAnnouncedLength(request: IncomingMessage, maxBytes: number): void {
+  const announced = request.headers["content-length"];
+  if (announced !== undefined && Number(announced) > maxBytes) throw tooLarge(maxBytes);
+}
+
+function tooLarge(maxBytes: number): AppError {
+  return new AppError(
+    "request_too_large",
+    `The request body is larger than ${maxBytes} bytes, the limit of this route.`,
+  );
+}
+
+function tooSlow(): AppError {
+  const seconds = SLOW_UPLOAD.windowMs / 1000;
+  return new AppError(
+    "request_timeout",
+    `The request body came too slowly: fewer than ${SLOW_UPLOAD.minBytes} bytes in ${seconds} s.`,
+  );
+}

@@ -1,0 +1,135 @@
+import type { ServerResponse } from "node:http";
+
+import type { SseDialect } from "./error-body.ts";
+
+/** While a stream waits for its first content, a comment goes out this often, so that proxies keep the connection. */
+export const KEEP_ALIVE_MS = 10_000;
+const KEEP_ALIVE_COMMENT = ": keep-alive\n\n";
+
+/** What a failure can still look like to the client: depends on what was sent. */
+export type ReplyForm =
+  | { readonly is: "unsent" }
+  | { readonly is: "sse"; readonly dialect: SseDialect }
+  /** A status and length that promise something else. Only cutting the connection is honest. */
+  | { readonly is: "opaque" };
+
+/** The answer to one request: its head, its bytes, and what became of them. */
+export class Reply {
+  readonly requestId: string;
+  readonly #response: ServerResponse;
+  readonly #common: readonly string[];
+  #form: ReplyForm = { is: "unsent" };
+  #bytes = 0;
+  #keepAlive: NodeJS.Timeout | undefined;
+  #wake: (() => void) | undefined;
+
+  /** @param common Header names and values, in turn, that go with every head. */
+  constructor(response: ServerResponse, requestId: string, common: readonly string[] = []) {
+    this.#response = response;
+    this.requestId = requestId;
+    this.#common = common;
+  }
+
+  get form(): ReplyForm {
+    return this.#form;
+  }
+
+  /** 0 before the head. */
+  get status(): number {
+    return this.#form.is === "unsent" ? 0 : this.#response.statusCode;
+  }
+
+  /** Body bytes given to the socket. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The connection is gone, whoever closed it. */
+  get isGone(): boolean {
+    return this.#response.destroyed || this.#response.writableFinished;
+  }
+
+  /** Calls `listener` once, when the connection closes before the answer is complete. */
+  onGone(listener: () => void): void {
+    this.#response.once("close", () => {
+      clearInterval(this.#keepAlive);
+      if (!this.#response.writableFinished) listener();
+    });
+  }
+
+  /** Sends the head at once. `headers`: names and values in turn. Once only; a form other than "unsent" means it was sent. */
+  head(status: number, headers: readonly string[], form: ReplyForm = { is: "opaque" }): void {
+    this.stopKeepAlive();
+    this.#form = form;
+    this.#response.writeHead(status, ["x-request-id", this.requestId, ...this.#common, ...headers]);
+  }
+
+  /** The head alone goes out now, when the first bytes will take a while. */
+  flushHead(): void {
+    this.#response.flushHeaders();
+  }
+
+  /** False: wait for `drained()` before the next write. */
+  write(bytes: Uint8Array | string): boolean {
+    this.#bytes += bytes.length;
+    return this.#response.write(bytes);
+  }
+
+  /** Resolves when the client took what was written, is gone, or somebody called `wake`. */
+  drained(): Promise<void> {
+    if (this.#response.destroyed || !this.#response.writableNeedDrain) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const done = (): void => {
+      this.#response.off("drain", done);
+      this.#response.off("close", done);
+      this.#wake = undefined;
+      resolve();
+    };
+    this.#response.on("drain", done);
+    this.#response.on("close", done);
+    this.#wake = done;
+    return promise;
+  }
+
+  /** Ends a wait in `drained`, as there is news that cannot wait for a slow client. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  /** A clean end. */
+  end(bytes?: Uint8Array | string): void {
+    this.stopKeepAlive();
+    if (bytes === undefined) {
+      this.#response.end();
+      return;
+    }
+    this.#bytes += bytes.length;
+    this.#response.end(bytes);
+  }
+
+  /** Breaks the connection, so that what was sent cannot be taken for a whole answer. */
+  destroy(): void {
+    this.stopKeepAlive();
+    this.#response.destroy();
+  }
+
+  /**
+   * From now until the head or `stopKeepAlive`: a comment every `KEEP_ALIVE_MS`. The first one sends the head, with status
+   * 200, so a failure after it can only be told by an error event.
+   */
+  startKeepAlive(dialect: SseDialect, headers: readonly string[]): void {
+    this.#keepAlive ??= setInterval(() => {
+      if (this.isGone) return;
+      if (this.#form.is === "unsent") {
+        this.#form = { is: "sse", dialect };
+        this.#response.writeHead(200, ["x-request-id", this.requestId, ...this.#common, ...headers]);
+      }
+      this.#response.write(KEEP_ALIVE_COMMENT);
+    }, KEEP_ALIVE_MS);
+  }
+
+  stopKeepAlive(): void {
+    clearInterval(this.#keepAlive);
+    this.#keepAlive = undefined;
+  }
+}

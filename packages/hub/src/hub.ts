@@ -1,0 +1,91 @@
+import { randomUUID } from "node:crypto";
+
+import { FREE_ADMISSION } from "./billing/admission.ts";
+import type { HubConfig } from "./config.ts";
+import { AppError } from "./errors.ts";
+import { Fleet } from "./fleet/fleet.ts";
+import { openWorkerDoor } from "./fleet/worker-door.ts";
+import { healthRoutes } from "./http/health-routes.ts";
+import { createHttpServer } from "./http/http-server.ts";
+import { modelRoutes } from "./http/model-routes.ts";
+import { type Route, Router } from "./http/router.ts";
+import { upgrading } from "./http/upgrading.ts";
+import { HubLife } from "./hub-life.ts";
+import type { KeyRing } from "./identity/key-ring.ts";
+import type { Log } from "./observe/log.ts";
+import type { Metrics } from "./observe/metrics.ts";
+import type { RequestLog } from "./observe/request-log.ts";
+import { ActiveRuns } from "./relay/active-runs.ts";
+import { OPERATIONS } from "./relay/operation.ts";
+import { relay, type RelayDeps } from "./relay/relay.ts";
+import { Dispatcher } from "./routing/dispatcher.ts";
+
+/** What the hub takes from the outside world. `main.ts` passes the real ones; tests pass their own. */
+export interface HubDeps {
+  readonly log: Log;
+  readonly keys: KeyRing;
+  readonly requestLog: RequestLog;
+  readonly metrics: Metrics;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+export interface Hub {
+  /** Starts to take connections. `url` is for this machine. */
+  listen(): Promise<{ readonly port: number; readonly url: string }>;
+  /** Takes nothing new, lets what runs end within the configured grace, then closes. */
+  drain(): Promise<void>;
+  /** At once: running answers are cut, visibly. */
+  close(): Promise<void>;
+}
+
+const CONNECT_PATH = "/api/tokilake/connect";
+
+/** The composition root: the one function that knows which parts exist and how they fit. */
+export function createHub(config: HubConfig, deps: HubDeps): Hub {
+  const { log, keys, metrics, now, requestLog } = deps;
+  const life = new HubLife(config);
+  const active = new ActiveRuns();
+  const dispatcher: Dispatcher = new Dispatcher(() => fleet.models, deps.random);
+  const fleet: Fleet = new Fleet({ log, now, onRoom: (target) => dispatcher.offer(target) });
+  const workers = openWorkerDoor({ hubId: `hub-${randomUUID()}`, keys, fleet, metrics, log });
+  const journey = { config, keys, admission: FREE_ADMISSION, active, requestLog, now, dispatcher, metrics, log };
+  const router = new Router([
+    ...relayRoutes({ ...journey, retry: "until-content" }),
+    ...modelRoutes(keys, fleet.models),
+    ...healthRoutes(metrics, { isReady: () => life.isOpen }),
+  ]);
+  const upgrade = upgrading(CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket));
+  const server = createHttpServer({ router, log, now, isDraining: () => !life.isOpen, upgrade });
+
+  const forgetKeys = keys.onRevoked((keyId) => {
+    fleet.closeKey(keyId);
+    active.cancelKey(keyId, () => new AppError("invalid_api_key", "This API key was revoked."));
+  });
+  metrics.read({
+    tunnel_connections: () => workers.sessions.size,
+    tunnel_streams_active: () => fleet.traffic.streams,
+    tunnel_rtt_seconds: () => fleet.traffic.slowestRoundTripMs / 1000,
+    tunnel_received_bytes_total: () => fleet.traffic.received,
+    tunnel_sent_bytes_total: () => fleet.traffic.sent,
+    tunnel_draining: () => (life.isOpen ? 0 : 1),
+    tokilake_requests_in_flight: () => active.size,
+  });
+
+  const parts = { server, workers, active };
+  return {
+    listen: () => life.listen(parts),
+    drain: () => life.drain(parts).finally(forgetKeys),
+    close: () => life.close(parts).finally(forgetKeys),
+  };
+}
+
+function relayRoutes(deps: RelayDeps): Route[] {
+  return OPERATIONS.map((operation) => ({
+    method: "POST",
+    path: operation.path,
+    handler: (exchange) => relay(deps, operation, exchange),
+  }));
+}

@@ -1,0 +1,43 @@
+import type { AppError } from "../errors.ts";
+import type { Run } from "./run.ts";
+
+/** The requests that run now, by the key they belong to. */
+export class ActiveRuns {
+  readonly #byKey = new Map<string, Set<Run>>();
+  #size = 0;
+  #idle: PromiseWithResolvers<void> | undefined;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(keyId: string, run: Run): void {
+    const runs = this.#byKey.get(keyId);
+    if (runs === undefined) this.#byKey.set(keyId, new Set([run]));
+    else runs.add(run);
+    this.#size += 1;
+  }
+
+  remove(keyId: string, run: Run): void {
+    const runs = this.#byKey.get(keyId);
+    if (runs?.delete(run) !== true) return;
+    if (runs.size === 0) this.#byKey.delete(keyId);
+    this.#size -= 1;
+    if (this.#size === 0) this.#idle?.resolve();
+  }
+
+  cancelKey(keyId: string, reason: () => AppError): void {
+    for (const run of this.#byKey.get(keyId) ?? []) run.cancel(reason());
+  }
+
+  cancelAll(reason: () => AppError): void {
+    for (const keyId of this.#byKey.keys()) this.cancelKey(keyId, reason);
+  }
+
+  /** Resolves when none runs. */
+  idle(): Promise<void> {
+    if (this.#size === 0) return Promise.resolve();
+    this.#idle = Promise.withResolvers();
+    return this.#idle.promise;
+  }
+}

@@ -1,0 +1,101 @@
+import type { ChannelError, ChannelRequest } from "../channels/channel.ts";
+import { AppError } from "../errors.ts";
+import type { FleetTarget } from "../fleet/fleet-target.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Dispatcher } from "../routing/dispatcher.ts";
+import { attempt } from "./attempt.ts";
+import type { Deadline } from "./deadline.ts";
+import type { HeldAnswer } from "./held-answer.ts";
+import type { RequestView } from "./request-view.ts";
+import type { Run } from "./run.ts";
+
+/** A request asks so many targets before its last failure is the answer. */
+export const MAX_ATTEMPTS = 3;
+
+/**
+ * What a failed attempt may be followed by. `until-content`: another target, as long as the client has no content; the first
+ * engine may have worked for nothing. `if-unseen`: another target only when the first engine saw nothing of the request.
+ */
+export type RetryPolicy = "until-content" | "if-unseen";
+
+export interface AttemptDeps {
+  readonly dispatcher: Dispatcher;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly retry: RetryPolicy;
+}
+
+export interface AttemptPlan {
+  readonly run: Run;
+  readonly view: RequestView;
+  readonly deadline: Deadline;
+  readonly firstTokenMs: number;
+  readonly request: () => ChannelRequest;
+  /** The rest of the body is on its way to an engine, so nobody can send it again. */
+  readonly isBodySpent: () => boolean;
+}
+
+/**
+ * The first answer with content, from whichever target gives one. Its slot stays taken: the run gives it back.
+ *
+ * @throws AppError when no target can be asked, or the last failure when all that were asked failed.
+ */
+export async function firstGoodAnswer(deps: AttemptDeps, plan: AttemptPlan): Promise<HeldAnswer> {
+  const { run, view, deadline } = plan;
+  const tried = new Set<FleetTarget>();
+  let last: { readonly failure: ChannelError; readonly answer?: HeldAnswer } | undefined;
+  for (;;) {
+    const signal = run.beginAttempt();
+    const wish = { model: view.model, path: run.operation.path, tried };
+    const target = await deps.dispatcher.acquire(wish, signal);
+    if (target === undefined) return lastWord(last);
+    tried.add(target);
+    run.take(target);
+    deadline.expect(plan.firstTokenMs, () => silent(plan.firstTokenMs));
+    const askedAt = performance.now();
+    const result = await attempt(
+      target,
+      plan.request(),
+      { dialect: run.operation.dialect, hidesUsage: view.hidesUsage },
+      signal,
+    );
+    run.upstreamMs += performance.now() - askedAt;
+    if (result.outcome === "answered") return result.answer;
+    last = result;
+    report(deps, run, result.failure);
+    run.giveUp(result.failure.error);
+    const isLast = run.attempts === MAX_ATTEMPTS || !mayRetry(result.failure, deps.retry, plan);
+    if (isLast) return lastWord(last);
+    run.releaseSlot(deps.dispatcher);
+  }
+}
+
+function mayRetry(failure: ChannelError, policy: RetryPolicy, plan: AttemptPlan): boolean {
+  if (plan.isBodySpent()) return false;
+  return failure.retry === "always" || (failure.retry === "unless-content" && policy === "until-content");
+}
+
+/** What the client gets when nobody did better: what the last engine said, else why there is nothing. */
+function lastWord(last: { readonly failure: ChannelError; readonly answer?: HeldAnswer } | undefined): HeldAnswer {
+  if (last === undefined) throw new AppError("no_worker", undefined, { retryAfter: 5 });
+  if (last.answer !== undefined) return last.answer;
+  throw last.failure.error;
+}
+
+function report(deps: AttemptDeps, run: Run, failure: ChannelError): void {
+  deps.metrics.attemptFailed(failure.reason);
+  const { requestId, target, attempts } = run;
+  const fields = {
+    requestId,
+    workerId: target?.workerId,
+    target: target?.name,
+    attempt: attempts,
+    reason: failure.reason,
+  };
+  deps.log.info({ ...fields, cause: failure.message }, "attempt failed");
+}
+
+function silent(ms: number): AppError {
+  return new AppError("upstream_timeout", `The engine gave no content within ${ms / 1000} s.`);
+}

@@ -1,0 +1,57 @@
+import type { IncomingHttpHeaders } from "node:http";
+
+import type { Headers } from "../channels/channel.ts";
+
+/** Request headers that a worker may see. All else stays here, above all the client's key and cookies. */
+const TO_WORKER = ["accept", "openai-beta", "traceparent", "user-agent"] as const;
+
+/** Response headers that a client may see. Never `set-cookie`, `location` or `strict-transport-security`: workers are not trusted. */
+const TO_CLIENT = new Set([
+  "content-type",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "retry-after",
+  "retry-after-ms",
+  "x-should-retry",
+]);
+const TO_CLIENT_PREFIXES = ["openai-", "x-ratelimit-"];
+
+/** Sent with every head of an event stream, so that no proxy collects or changes it (nginx reads `x-accel-buffering`). */
+export const SSE_HEADERS = ["cache-control", "no-cache, no-transform", "x-accel-buffering", "no"] as const;
+
+/** What goes to the worker. `contentType`: what the body is, which is not always what the client called it. */
+export function headersForWorker(from: IncomingHttpHeaders, contentType: string, requestId: string): Headers {
+  const headers: [string, string][] = [
+    ["content-type", contentType],
+    ["x-request-id", requestId],
+  ];
+  for (const name of TO_WORKER) {
+    const value = from[name];
+    if (typeof value === "string") headers.push([name, value]);
+  }
+  return headers;
+}
+
+/** What goes to the client: names and values in turn. */
+export function headersForClient(from: Headers): string[] {
+  const headers: string[] = [];
+  for (const [name, value] of from) {
+    const isAllowed = TO_CLIENT.has(name) || TO_CLIENT_PREFIXES.some((prefix) => name.startsWith(prefix));
+    if (isAllowed && PRINTABLE.test(value)) headers.push(name, value);
+  }
+  return headers;
+}
+
+/** The value of the first header with that name. */
+export function headerOf(headers: Headers, name: string): string | undefined {
+  return headers.find(([each]) => each === name)?.[1];
+}
+
+/** `text/event-stream` of `text/event-stream; charset=utf-8`, in lower case. */
+export function mediaTypeOf(contentType: string | undefined): string {
+  return (contentType ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
+
+// Anything else makes Node refuse the whole head.
+const PRINTABLE = /^[\t\x20-\x7e\x80-\xff]*$/;

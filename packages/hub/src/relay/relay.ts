@@ -1,0 +1,159 @@
+import type { Admission, Hold } from "../billing/admission.ts";
+import type { ChannelRequest } from "../channels/channel.ts";
+import { type HubConfig, timeoutsFor } from "../config.ts";
+import { AppError, toAppError } from "../errors.ts";
+import { authenticate } from "../http/authenticate.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { checkAnnouncedLength, IncomingBody } from "../http/incoming-body.ts";
+import type { KeyRing } from "../identity/key-ring.ts";
+import type { RequestLog } from "../observe/request-log.ts";
+import type { ActiveRuns } from "./active-runs.ts";
+import { Deadline } from "./deadline.ts";
+import { type AttemptDeps, type AttemptPlan, firstGoodAnswer } from "./first-good-answer.ts";
+import { headersForWorker, mediaTypeOf, SSE_HEADERS } from "./headers.ts";
+import type { Operation } from "./operation.ts";
+import { pump } from "./pump.ts";
+import { checkContentType, type RequestView, viewRequest } from "./request-view.ts";
+import { Run } from "./run.ts";
+
+export interface RelayDeps extends AttemptDeps {
+  readonly config: Pick<HubConfig, "limits" | "timeouts" | "modelTimeouts">;
+  readonly keys: KeyRing;
+  readonly admission: Admission;
+  readonly active: ActiveRuns;
+  readonly requestLog: RequestLog;
+  readonly now: () => number;
+}
+
+/**
+ * One request's journey, from its first byte to its settlement: identify, view, admit, route, attempt, commit, pump, settle.
+ *
+ * @throws AppError; the door tells the client, in the form that what was sent still allows.
+ */
+export async function relay(deps: RelayDeps, operation: Operation, exchange: Exchange): Promise<void> {
+  const run = new Run(operation, exchange.reply, deps.now());
+  let hold: Hold | undefined;
+  exchange.reply.onGone(() => run.cancel(new AppError("client_closed")));
+  try {
+    const principal = authenticate(deps.keys, exchange.request, "api");
+    run.principal = principal;
+    enter(deps, run);
+    const view = await viewBody(deps, run, exchange);
+    const { requestId } = run;
+    hold = deps.admission.admit({ requestId, principal, model: view.model, maxTokens: view.maxTokens });
+    await answer(deps, run, view, exchange);
+  } catch (thrown) {
+    run.failed(toAppError(thrown));
+    throw thrown;
+  } finally {
+    settle(deps, run, hold);
+  }
+}
+
+/** Takes a place among the requests that run. `settle` gives it back. */
+function enter(deps: RelayDeps, run: Run): void {
+  const { maxRequests } = deps.config.limits;
+  if (deps.active.size >= maxRequests) throw new AppError("overloaded", undefined, { retryAfter: 1 });
+  if (run.principal !== undefined) deps.active.add(run.principal.keyId, run);
+}
+
+/** Everything that can be refused is refused before the client is asked for its body. */
+async function viewBody(deps: RelayDeps, run: Run, exchange: Exchange): Promise<RequestView> {
+  const { request, query } = exchange;
+  const contentType = request.headers["content-type"];
+  checkContentType(run.operation, contentType, request.headers["content-encoding"]);
+  const isForm = mediaTypeOf(contentType) === "multipart/form-data";
+  const maxBytes = isForm ? deps.config.limits.maxUploadBytes : deps.config.limits.maxJsonBytes;
+  checkAnnouncedLength(request, maxBytes);
+  exchange.askForBody();
+  const incoming = new IncomingBody(request, { maxBytes });
+  run.requestBytes = () => incoming.received;
+  const length = request.headers["content-length"];
+  const hints = {
+    contentType,
+    contentLength: length === undefined ? undefined : Number(length),
+    model: modelHint(request.headers["x-model"], query),
+  };
+  const view = await viewRequest(run.operation, incoming, hints);
+  run.view = view;
+  return view;
+}
+
+async function answer(deps: RelayDeps, run: Run, view: RequestView, exchange: Exchange): Promise<void> {
+  const timeouts = timeoutsFor(deps.config, view.model);
+  const deadline = new Deadline(timeouts.totalMs, (error) => onExpire(run, error));
+  const { dialect } = run.operation;
+  if (view.isStreamed && dialect !== "plain") {
+    run.reply.startKeepAlive(dialect, ["content-type", "text/event-stream; charset=utf-8", ...SSE_HEADERS]);
+  }
+  // Without a stream the first byte comes when the last token is made.
+  const firstTokenMs = view.isStreamed ? timeouts.firstTokenMs : timeouts.totalMs;
+  try {
+    const plan = { run, view, deadline, firstTokenMs, ...upload(run, view, exchange, deadline) };
+    const good = await firstGoodAnswer(deps, plan);
+    await pump(good, { run, deadline, idleMs: timeouts.idleMs });
+  } catch (thrown) {
+    // Whatever still runs for this request ends now: an engine must not work for nobody.
+    run.giveUp(toAppError(thrown));
+    throw thrown;
+  } finally {
+    deadline.stop();
+    run.releaseSlot(deps.dispatcher);
+  }
+}
+
+/** Time is up: for this attempt, or for the whole request. */
+function onExpire(run: Run, error: AppError): void {
+  if (error.code === "upstream_timeout") return run.giveUp(error);
+  run.cancel(error);
+  if (error.code === "slow_consumer") run.reply.destroy();
+}
+
+/** The request as targets get it, and whether its body can be sent once more. */
+function upload(
+  run: Run,
+  view: RequestView,
+  exchange: Exchange,
+  deadline: Deadline,
+): Pick<AttemptPlan, "request" | "isBodySpent"> {
+  const { rest } = view.body;
+  let isSpent = false;
+  const body =
+    rest === undefined
+      ? view.body
+      : {
+          ...view.body,
+          rest: () => {
+            isSpent = true;
+            // While the client still sends, the engine cannot be late.
+            deadline.touch();
+            return rest();
+          },
+        };
+  const headers = headersForWorker(exchange.request.headers, view.contentType, run.requestId);
+  const request = (): ChannelRequest => ({
+    requestId: run.requestId,
+    path: run.operation.path,
+    query: exchange.query,
+    headers,
+    model: view.model,
+    body,
+    deadlineMs: deadline.leftMs,
+  });
+  return { request, isBodySpent: () => isSpent };
+}
+
+/** Exactly once for each request: it sits in the one `finally` that every path leaves through. */
+function settle(deps: RelayDeps, run: Run, hold: Hold | undefined): void {
+  run.reply.stopKeepAlive();
+  if (run.principal !== undefined) deps.active.remove(run.principal.keyId, run);
+  const record = run.record();
+  hold?.settle(record);
+  deps.requestLog.record(record);
+  deps.metrics.requestFinished(record);
+}
+
+function modelHint(header: string | string[] | undefined, query: string): string | undefined {
+  if (typeof header === "string") return header;
+  return query === "" ? undefined : (new URLSearchParams(query).get("model") ?? undefined);
+}

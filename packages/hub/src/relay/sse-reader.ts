@@ -1,0 +1,191 @@
+import type { SseDialect } from "../http/error-body.ts";
+import { type EventBlock, dataOf, eventsOf, SseEvents } from "./sse-events.ts";
+import { isRecord, parseJson, type Usage, usageIn } from "./usage.ts";
+
+/** What the client gets of what came. */
+export interface Passed {
+  readonly bytes: readonly Uint8Array[];
+  /** There is content among it, so there is no way back. */
+  readonly hasContent: boolean;
+}
+
+/** How the engine's stream stands, as far as its events tell. */
+export type SseState = "waiting" | "answering" | "terminated" | "failed";
+
+const NOTHING: Passed = { bytes: [], hasContent: false };
+
+/**
+ * Reads along a stream of server-sent events: passes its bytes on in whole events, and notices content, usage, the
+ * terminal marker and an error.
+ *
+ * Until the first content each event is parsed, which is a few. After it a block is searched for the few words that
+ * matter, and only an event that has one is parsed: parsing each delta costs more than the whole relay.
+ */
+export class SseReader {
+  readonly #dialect: SseDialect;
+  readonly #hidesUsage: boolean;
+  readonly #events = new SseEvents();
+  #state: SseState = "waiting";
+  #usage: Usage | undefined;
+  #failure: string | undefined;
+
+  /** @param options.hidesUsage The client did not ask for the usage chunk that we asked for, so it is taken out. */
+  constructor(dialect: SseDialect, options: { readonly hidesUsage: boolean }) {
+    this.#dialect = dialect;
+    this.#hidesUsage = options.hidesUsage;
+  }
+
+  get state(): SseState {
+    return this.#state;
+  }
+
+  get usage(): Usage | undefined {
+    return this.#usage;
+  }
+
+  /** What the engine's error event said, for the log. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** After "failed" nothing more is passed on: a `[DONE]` behind an error would make the answer look complete. */
+  push(chunk: Uint8Array): Passed {
+    if (this.#state === "failed") return NOTHING;
+    const block = this.#events.push(chunk);
+    return block === undefined ? NOTHING : this.#pass(block);
+  }
+
+  /** The body ended cleanly. */
+  end(): Passed {
+    const block = this.#state === "failed" ? undefined : this.#events.end();
+    return block === undefined ? NOTHING : this.#pass(block);
+  }
+
+  #pass(block: EventBlock): Passed {
+    if (this.#dialect === "plain" || !block.isWhole) return this.#passUnread(block);
+    if (this.#state !== "waiting" && !isNotable(block.text, this.#dialect)) {
+      return { bytes: [block.bytes], hasContent: true };
+    }
+    return this.#passRead(block);
+  }
+
+  #passUnread(block: EventBlock): Passed {
+    const isComment = this.#dialect === "plain" && this.#state === "waiting" && !DATA_LINE.test(block.text);
+    if (!isComment && this.#state === "waiting") this.#state = "answering";
+    if (block.text.includes('"usage"')) this.#readUsage(block.text);
+    return { bytes: [block.bytes], hasContent: !isComment };
+  }
+
+  #readUsage(text: string): void {
+    for (const event of eventsOf(text)) {
+      if (event.text.includes('"usage"'))
+        this.#usage = usageIn(parseJson(dataOf(event.text)?.data ?? "")) ?? this.#usage;
+    }
+  }
+
+  #passRead(block: EventBlock): Passed {
+    const bytes: Uint8Array[] = [];
+    let hasContent = this.#state !== "waiting";
+    let from = 0;
+    for (const event of eventsOf(block.text)) {
+      const end = event.start + event.text.length;
+      const kind = this.#kindOf(event.text);
+      if (kind === "hidden") {
+        if (event.start > from) bytes.push(block.bytes.subarray(from, event.start));
+        from = end;
+      }
+      hasContent ||= kind === "content";
+      if (kind === "error") {
+        this.#state = "failed";
+        bytes.push(block.bytes.subarray(from, end));
+        return { bytes, hasContent };
+      }
+    }
+    if (hasContent && this.#state === "waiting") this.#state = "answering";
+    if (from < block.bytes.length) bytes.push(from === 0 ? block.bytes : block.bytes.subarray(from));
+    return { bytes, hasContent };
+  }
+
+  #kindOf(event: string): "lifecycle" | "content" | "terminal" | "error" | "hidden" {
+    const parsed = dataOf(event);
+    if (parsed === undefined) return "lifecycle";
+    if (parsed.data === "[DONE]") {
+      this.#state = "terminated";
+      return "terminal";
+    }
+    const value = parseJson(parsed.data);
+    // What we cannot read is content: it is not for us to hold back what we do not know.
+    if (!isRecord(value)) return "content";
+    this.#usage = usageIn(value) ?? this.#usage;
+    const kind = this.#dialect === "responses" ? kindOfResponseEvent(parsed.type, value) : kindOfChunk(value);
+    if (kind === "error") this.#failure = errorTextOf(value);
+    if (kind === "terminal" || kind === "last-content") this.#state = "terminated";
+    if (kind === "usage") return this.#hidesUsage ? "hidden" : "lifecycle";
+    return kind === "last-content" ? "content" : kind;
+  }
+}
+
+type EventKind = "lifecycle" | "content" | "terminal" | "last-content" | "error" | "usage";
+
+/** A chunk of chat/completions or completions (OpenAI API reference, "The chat completion chunk object"). */
+function kindOfChunk(chunk: Readonly<Record<string, unknown>>): EventKind {
+  if (isRecord(chunk["error"]) || typeof chunk["error"] === "string") return "error";
+  const choices = chunk["choices"];
+  if (!Array.isArray(choices)) return "content";
+  if (choices.length === 0) return isRecord(chunk["usage"]) ? "usage" : "lifecycle";
+  let kind: EventKind = "lifecycle";
+  for (const choice of choices) {
+    if (!isRecord(choice)) return "content";
+    const isLast = typeof choice["finish_reason"] === "string";
+    if (hasContent(choice)) return isLast ? "last-content" : "content";
+    if (isLast) kind = "terminal";
+  }
+  return kind;
+}
+
+/** Fields of a delta that mean something without being content. Any other field that is not empty is content. */
+const NOT_CONTENT = new Set(["role", "name"]);
+
+function hasContent(choice: Readonly<Record<string, unknown>>): boolean {
+  if (isFilled(choice["text"])) return true;
+  const delta = choice["delta"];
+  if (!isRecord(delta)) return false;
+  return Object.entries(delta).some(([name, value]) => !NOT_CONTENT.has(name) && isFilled(value));
+}
+
+function isFilled(value: unknown): boolean {
+  if (value === undefined || value === null || value === "") return false;
+  return Array.isArray(value) ? value.length > 0 : true;
+}
+
+const RESPONSE_LIFECYCLE = new Set([
+  "response.created",
+  "response.queued",
+  "response.in_progress",
+  "response.output_item.added",
+  "response.content_part.added",
+]);
+const RESPONSE_TERMINAL = new Set(["response.completed", "response.incomplete"]);
+
+/** An event of the Responses API (OpenAI API reference, "Streaming events"). */
+function kindOfResponseEvent(type: string, event: Readonly<Record<string, unknown>>): EventKind {
+  const name = typeof event["type"] === "string" ? event["type"] : type;
+  if (name === "error" || name === "response.failed") return "error";
+  if (RESPONSE_TERMINAL.has(name)) return "last-content";
+  return RESPONSE_LIFECYCLE.has(name) ? "lifecycle" : "content";
+}
+
+function errorTextOf(event: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(event["error"] ?? event).slice(0, 500);
+}
+
+const DATA_LINE = /^data/m;
+const CHAT_WORDS = /"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*["{]/;
+const RESPONSE_WORDS =
+  /"response\.(?:completed|incomplete|failed)"|"type"\s*:\s*"error"|^event: ?(?:error|response\.(?:completed|incomplete|failed))/m;
+
+/** Whether a block may hold an event that is more than content. */
+function isNotable(text: string, dialect: SseDialect): boolean {
+  if (dialect === "responses") return RESPONSE_WORDS.test(text);
+  return text.includes("[DONE]") || CHAT_WORDS.test(text);
+}

@@ -1,0 +1,95 @@
+import { AppError } from "../errors.ts";
+import type { FleetTarget } from "../fleet/fleet-target.ts";
+import type { ModelIndex } from "../fleet/model-index.ts";
+import { chooseLeastLoaded, hasFreeSlot } from "./choose.ts";
+import { SlotQueue } from "./slot-queue.ts";
+
+/** Where a request wants to go. */
+export interface RouteWish {
+  readonly model: string;
+  readonly path: string;
+  /** Targets that failed this request already. */
+  readonly tried: ReadonlySet<FleetTarget>;
+}
+
+/** Gives each request a target with a free slot, and counts what runs where. */
+export class Dispatcher {
+  readonly #models: () => ModelIndex;
+  readonly #random: () => number;
+  readonly #queue = new SlotQueue<FleetTarget>();
+
+  /** @param models A function, as the fleet tells its room to the dispatcher and so is built after it. */
+  constructor(models: () => ModelIndex, random: () => number) {
+    this.#models = models;
+    this.#random = random;
+  }
+
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  /**
+   * A target for the request, its slot taken: `release` it exactly once. Waits when all are full.
+   *
+   * Undefined when every candidate was tried.
+   *
+   * @throws AppError `model_not_found`, `no_worker`, `invalid_request` or `worker_busy`; else the signal's reason.
+   */
+  async acquire(wish: RouteWish, signal: AbortSignal): Promise<FleetTarget | undefined> {
+    const able = this.#able(wish);
+    if (able.length === 0) return undefined;
+    const free = this.#queue.hasWaiters(wish.model)
+      ? undefined
+      : chooseLeastLoaded(able.filter(hasFreeSlot), this.#random);
+    if (free !== undefined) {
+      free.inFlight += 1;
+      return free;
+    }
+    const slot = this.#queue.wait({ model: wish.model, accepts: (target) => isAble(target, wish) }, signal);
+    // Those ahead may not want what is free: they tried it, or it does not serve their route.
+    for (const target of able) this.offer(target);
+    return slot;
+  }
+
+  release(target: FleetTarget): void {
+    target.inFlight -= 1;
+    this.offer(target);
+  }
+
+  /** Gives what is free at `target` to those who wait. */
+  offer(target: FleetTarget): void {
+    while (target.isAccepting && hasFreeSlot(target) && this.#queue.offer(target)) target.inFlight += 1;
+  }
+
+  #able(wish: RouteWish): FleetTarget[] {
+    const targets = this.#models().targetsOf(wish.model);
+    if (targets === undefined) {
+      if (wish.tried.size > 0) return [];
+      throw this.#absent(wish.model);
+    }
+    const able = [...targets].filter((target) => isAble(target, wish));
+    if (able.length > 0 || wish.tried.size > 0) return able;
+    if ([...targets].some((target) => target.serves(wish.path))) throw offline(wish.model);
+    throw new AppError("invalid_request", `The model "${wish.model}" does not serve ${wish.path}.`, { param: "model" });
+  }
+
+  #absent(model: string): AppError {
+    const models = this.#models();
+    if (models.isRemembered(model)) return offline(model);
+    if (models.isEmpty)
+      return new AppError("no_worker", "No worker is online. Connect one and try again.", { retryAfter: 5 });
+    return new AppError("model_not_found", `The model "${model}" does not exist. GET /v1/models lists those that do.`, {
+      param: "model",
+    });
+  }
+}
+
+function isAble(target: FleetTarget, wish: RouteWish): boolean {
+  return target.isAccepting && !wish.tried.has(target) && target.serves(wish.path);
+}
+
+function offline(model: string): AppError {
+  return new AppError("no_worker", `No worker with the model "${model}" is online now. Try again shortly.`, {
+    retryAfter: 5,
+  });
+}

@@ -1,0 +1,209 @@
+import { once } from "node:events";
+
+import { connectTunnel, type TunnelClient, type TunnelStream } from "@tokilake/tunnel";
+
+import type { HubConfig } from "./config.ts";
+import { createHub, type Hub } from "./hub.ts";
+import type { Identification, KeyKind, KeyRing } from "./identity/key-ring.ts";
+import type { Metrics } from "./observe/metrics.ts";
+import type { RequestLog, RequestRecord } from "./observe/request-log.ts";
+import { SilentLog } from "./observe/silent-log.ts";
+
+/** Keys in memory: any `sk-` or `wk-` followed by a name is good until it is revoked. */
+export class FakeKeyRing implements KeyRing {
+  readonly #listeners = new Set<(keyId: string) => void>();
+  readonly #revoked = new Set<string>();
+
+  identify(secret: string, kind: KeyKind): Identification {
+    if (this.#revoked.has(secret)) return { outcome: "revoked" };
+    const found = secret.startsWith("sk-") ? "api" : secret.startsWith("wk-") ? "worker" : undefined;
+    if (found === undefined) return { outcome: "unknown" };
+    if (found !== kind) return { outcome: "wrong-kind" };
+    return { outcome: "known", principal: { keyId: secret, kind, name: secret.slice(3) } };
+  }
+
+  onRevoked(listener: (keyId: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  revoke(secret: string): void {
+    this.#revoked.add(secret);
+    for (const listener of this.#listeners) listener(secret);
+  }
+}
+
+/** Keeps the records, and wakes who waits for one. */
+export class FakeRequestLog implements RequestLog {
+  readonly records: RequestRecord[] = [];
+  readonly #waiting: ((record: RequestRecord) => void)[] = [];
+
+  record(record: RequestRecord): void {
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) this.records.push(record);
+    else waiting(record);
+  }
+
+  /** The oldest record that was not asked for yet. */
+  next(): Promise<RequestRecord> {
+    const record = this.records.shift();
+    if (record !== undefined) return Promise.resolve(record);
+    const { promise, resolve } = Promise.withResolvers<RequestRecord>();
+    this.#waiting.push(resolve);
+    return promise;
+  }
+}
+
+const SILENT_METRICS: Metrics = {
+  requestFinished() {},
+  attemptFailed() {},
+  tunnelConnect() {},
+  tunnelDisconnect() {},
+  tunnelStreamEnded() {},
+  read() {},
+  render: () => Promise.resolve({ contentType: "text/plain", text: "tokilake_up 1\n" }),
+};
+
+export const TEST_CONFIG: HubConfig = {
+  host: "127.0.0.1",
+  port: 0,
+  dataDir: "/nowhere",
+  databaseUrl: "sqlite:/nowhere/hub.db",
+  log: { level: "error", format: "json" },
+  limits: { maxJsonBytes: 1024 * 1024, maxUploadBytes: 256 * 1024 * 1024, maxRequests: 1_000 },
+  drainGraceMs: 5_000,
+  timeouts: { connectMs: 5_000, firstTokenMs: 5_000, idleMs: 5_000, totalMs: 20_000 },
+  modelTimeouts: {},
+  requestLog: { maxRows: 1_000 },
+};
+
+export interface TestWorkerOptions {
+  readonly name?: string;
+  readonly token?: string;
+  readonly models?: readonly string[];
+  readonly slots?: number;
+  readonly routes?: readonly string[];
+}
+
+interface PostInit {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** A hub on a free port, with workers whose engine is a function of the test. */
+export interface TestHub extends AsyncDisposable {
+  readonly hub: Hub;
+  readonly url: string;
+  readonly port: number;
+  readonly keys: FakeKeyRing;
+  readonly log: SilentLog;
+  readonly requests: FakeRequestLog;
+  /** Connects a worker; resolves when the hub knows its models. */
+  connect(serve: (stream: TunnelStream) => void | Promise<void>, options?: TestWorkerOptions): Promise<TunnelClient>;
+  /** Calls the API with a good key. */
+  post(path: string, body: unknown, init?: PostInit): Promise<Response>;
+}
+
+export async function startTestHub(config: Partial<HubConfig> = {}): Promise<TestHub> {
+  const keys = new FakeKeyRing();
+  const log = new SilentLog();
+  const requests = new FakeRequestLog();
+  const deps = { log, keys, requestLog: requests, metrics: SILENT_METRICS, now: Date.now, random: () => 0 };
+  const hub = createHub({ ...TEST_CONFIG, ...config }, deps);
+  const { port, url } = await hub.listen();
+  const workers: TunnelClient[] = [];
+  return {
+    hub,
+    url,
+    port,
+    keys,
+    log,
+    requests,
+    connect: async (serve, options = {}) => {
+      const worker = await connectWorker(url, serve, options);
+      workers.push(worker);
+      return worker;
+    },
+    post: (path, body, init = {}) =>
+      fetch(url + path, {
+        method: "POST",
+        body: typeof body === "string" ? body : JSON.stringify(body),
+        ...init,
+        headers: { authorization: "Bearer sk-test", "content-type": "application/json", ...init.headers },
+      }),
+    [Symbol.asyncDispose]: async () => {
+      for (const worker of workers) worker.close();
+      await hub.close();
+    },
+  };
+}
+
+export function announcementOf(options: TestWorkerOptions): object {
+  const target = {
+    name: "engine",
+    ...(options.slots !== undefined && { slots: options.slots }),
+    ...(options.routes && { routes: options.routes }),
+  };
+  return {
+    kind: "models",
+    targets: [target],
+    models: (options.models ?? ["m"]).map((id) => ({ id, target: "engine" })),
+  };
+}
+
+async function connectWorker(
+  url: string,
+  serve: (stream: TunnelStream) => void | Promise<void>,
+  options: TestWorkerOptions,
+): Promise<TunnelClient> {
+  const connected = Promise.withResolvers<void>();
+  const client = connectTunnel({
+    url,
+    token: options.token ?? "wk-worker",
+    workerId: options.name ?? "worker-1",
+    software: "test/0.0.0",
+    failFast: true,
+    details: () => announcementOf(options),
+    serve,
+    onState: (state) => {
+      if (state.is === "connected") connected.resolve();
+      if (state.is === "stopped") connected.reject(new Error(`${state.code}: ${state.message}`));
+    },
+  });
+  await connected.promise;
+  return client;
+}
+
+/** All of a stream's request body. */
+export async function bodyOf(stream: TunnelStream): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream.body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+export function answerJson(stream: TunnelStream, value: unknown, status = 200): void {
+  stream.respond({ status, headers: [["content-type", "application/json"]] });
+  stream.write(Buffer.from(JSON.stringify(value)));
+  stream.end();
+}
+
+export function beginEvents(stream: TunnelStream): void {
+  stream.respond({ status: 200, headers: [["content-type", "text/event-stream"]] });
+}
+
+export function writeEvent(stream: TunnelStream, value: unknown): void {
+  stream.write(Buffer.from(`data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`));
+}
+
+export function delta(content: string): object {
+  return { object: "chat.completion.chunk", choices: [{ index: 0, delta: { content }, finish_reason: null }] };
+}
+
+export const ROLE = { choices: [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }] };
+export const STOP = { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] };
+
+/** Resolves when the stream was ended early, with the code. */
+export async function resetOf(stream: TunnelStream): Promise<unknown> {
+  if (!stream.signal.aborted) await once(stream.signal, "abort");
+  return stream.signal.reason;
+}
