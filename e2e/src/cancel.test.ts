@@ -95,16 +95,14 @@ test("a client that goes away frees the engine", async (t) => {
   await t.test("in the middle of an upload", async () => {
     const { cancelled } = engine.counts();
     const controller = new AbortController();
-    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
     const opened = fetch(`${access.baseURL}/audio/transcriptions`, {
       method: "POST",
       headers: { authorization: `Bearer ${access.apiKey}`, "content-type": "multipart/form-data; boundary=edge" },
-      body: endlessForm(begin),
+      body: endlessForm(),
       duplex: "half",
       signal: controller.signal,
     });
     void opened.catch(() => {});
-    await begun;
     await engine.waitFor((counts) => counts.active === 1);
 
     controller.abort();
@@ -113,18 +111,18 @@ test("a client that goes away frees the engine", async (t) => {
   });
 });
 
-/** The start of a form with a model and a file that never ends. `begun` is called once 64 KiB of it are taken. */
-function endlessForm(begun: () => void): ReadableStream<Uint8Array> {
+/** A form that falls silent in the middle of its file, after more than the hub holds back to find the model in. */
+function endlessForm(): ReadableStream<Uint8Array> {
   const head =
     '--edge\r\ncontent-disposition: form-data; name="model"\r\n\r\nsimulated\r\n' +
     '--edge\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n';
-  let pulls = 0;
+  let left = 48;
   return new ReadableStream({
     start: (controller) => controller.enqueue(Buffer.from(head)),
     pull(controller) {
-      pulls += 1;
-      if (pulls === 16) begun();
-      if (pulls <= 16) controller.enqueue(Buffer.alloc(4096, "x"));
+      // Not enqueuing is falling silent: nothing is pulled again.
+      if (left > 0) controller.enqueue(Buffer.alloc(64 * 1024, "x"));
+      left -= 1;
     },
   });
 }

@@ -88,6 +88,13 @@ export class System implements AsyncDisposable {
     return { baseURL: this.#hub.baseURL, apiKey: this.apiKey };
   }
 
+  /** The last program started under that name. @throws Error when there is none. */
+  program(name: string): RunningProcess {
+    const program = this.#programs.findLast((each) => each.name === name);
+    if (program === undefined) throw new Error(`There is no program ${name}.`);
+    return program;
+  }
+
   /** Starts another worker; `models` are served by this system's engine unless a URL is given. */
   async addWorker(
     name: string,
