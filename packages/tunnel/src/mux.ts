@@ -311,10 +311,11 @@ export class Mux implements StreamHost, FrameTarget {
     const bytes = end - start;
     if (bytes === 0) return false;
     const message = this.#slabs.commit(slab, end);
+    // The first bytes start the clock of a stall; more behind stuck ones must not set it back.
+    if (this.#inFlightBytes === 0) this.#liveness.onProgress(this.nowMs);
     this.#inFlightBytes += bytes;
     this.bytesSent += bytes;
     this.#receiver.onSent(bytes);
-    this.#liveness.onProgress(this.nowMs);
     this.#carrier.send(message, () => {
       this.#slabs.release(slab);
       this.#inFlightBytes -= bytes;

@@ -14,10 +14,11 @@ export class RateLimit {
 
   /** False when there were too many. */
   take(nowMs: number): boolean {
-    if (this.#tokens < 1 || nowMs - this.#refilledAtMs > 1000) {
+    // What was earned by something else may stand above the burst; time adds nothing to it.
+    if (this.#tokens < this.#burst) {
       this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#refilledAtMs) * this.#perMs);
-      this.#refilledAtMs = nowMs;
     }
+    this.#refilledAtMs = nowMs;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
     return true;
