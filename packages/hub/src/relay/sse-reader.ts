@@ -55,10 +55,12 @@ export class SseReader {
     return block === undefined ? NOTHING : this.#pass(block);
   }
 
-  /** The body ended cleanly. */
+  /** The body ended cleanly. A last event without its blank line is passed on when it ends the answer, else it is half of one. */
   end(): Passed {
     const block = this.#state === "failed" ? undefined : this.#events.end();
-    return block === undefined ? NOTHING : this.#pass(block);
+    if (block === undefined) return NOTHING;
+    const passed = this.#pass(block);
+    return this.#dialect === "plain" || this.#state === "terminated" ? passed : NOTHING;
   }
 
   #pass(block: EventBlock): Passed {

@@ -1,0 +1,269 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { TunnelStream } from "@tokilake/tunnel";
+
+import { beginEvents, bodyOf, delta, resetOf, startTestHub, STOP, writeEvent } from "./test-hub.ts";
+
+const CHAT = "/v1/chat/completions";
+const STREAMED = { model: "m", stream: true, messages: [] };
+
+function errorEventOf(text: string): { code: string; type: string } | undefined {
+  const last = text.trimEnd().split("\n\n").at(-1) ?? "";
+  if (!last.startsWith("data: ")) return undefined;
+  return (JSON.parse(last.slice("data: ".length)) as { error?: { code: string; type: string } }).error;
+}
+
+const CUTS: Readonly<Record<string, readonly [(stream: TunnelStream) => void, string]>> = {
+  "whose engine breaks": [(stream) => stream.reset("target-reset"), "upstream_reset"],
+  "whose engine goes silent, as the worker saw": [(stream) => stream.reset("target-timeout-idle"), "upstream_timeout"],
+  "that ends without a finish reason and without [DONE]": [(stream) => stream.end(), "upstream_incomplete"],
+  "that ends in the middle of an event": [
+    (stream) => {
+      stream.write(Buffer.from('data: {"choices":[{"del'));
+      stream.end();
+    },
+    "upstream_incomplete",
+  ],
+  "that breaks in the middle of an event": [
+    (stream) => {
+      stream.write(Buffer.from('data: {"choices":[{"del'));
+      setImmediate(() => stream.reset("target-reset"));
+    },
+    "upstream_reset",
+  ],
+};
+
+for (const [name, [cut, code]] of Object.entries(CUTS)) {
+  test(`a stream ${name} ends with one error event and without [DONE]`, async () => {
+    await using hub = await startTestHub();
+    const first = Promise.withResolvers<TunnelStream>();
+    await hub.connect((stream) => {
+      beginEvents(stream);
+      writeEvent(stream, delta("half"));
+      first.resolve(stream);
+    });
+
+    const response = await hub.post(CHAT, STREAMED);
+    cut(await first.promise);
+    const text = await response.text();
+
+    assert.equal(response.status, 200);
+    assert.ok(text.startsWith(`data: ${JSON.stringify(delta("half"))}\n\n`));
+    assert.doesNotMatch(text, /\[DONE\]/);
+    assert.equal(errorEventOf(text)?.code, code);
+    const record = await hub.requests.next();
+    assert.deepEqual([record.outcome, record.errorCode], ["cut", code]);
+  });
+}
+
+test("a worker that disappears in the middle is told as worker_lost", async () => {
+  await using hub = await startTestHub();
+  const worker = await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("half"));
+  });
+
+  const response = await hub.post(CHAT, STREAMED);
+  worker.close();
+  const text = await response.text();
+
+  assert.equal(errorEventOf(text)?.code, "worker_lost");
+});
+
+test("an engine's own error event is passed on, and nothing behind it, above all no [DONE]", async () => {
+  await using hub = await startTestHub();
+  const first = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("half"));
+    first.resolve(stream);
+  });
+
+  const response = await hub.post(CHAT, STREAMED);
+  const stream = await first.promise;
+  for (const event of [{ error: { message: "cuda", code: 500 } }, "[DONE]"]) writeEvent(stream, event);
+  stream.end();
+  const text = await response.text();
+
+  assert.ok(text.endsWith('data: {"error":{"message":"cuda","code":500}}\n\n'));
+  assert.equal((await hub.requests.next()).outcome, "cut");
+});
+
+test("a finish reason without [DONE] is a complete answer, as some engines end so", async () => {
+  await using hub = await startTestHub();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    for (const event of [delta("all"), STOP]) writeEvent(stream, event);
+    stream.end();
+  });
+
+  const text = await (await hub.post(CHAT, STREAMED)).text();
+
+  assert.equal(errorEventOf(text), undefined);
+  assert.equal((await hub.requests.next()).outcome, "complete");
+});
+
+test("a stream of the Responses API that breaks ends with its own error event", async () => {
+  await using hub = await startTestHub();
+  const first = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    stream.write(Buffer.from('event: response.created\ndata: {"type":"response.created"}\n\n'));
+    stream.write(
+      Buffer.from('event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a"}\n\n'),
+    );
+    first.resolve(stream);
+  });
+
+  const response = await hub.post("/v1/responses", { model: "m", stream: true, input: "x" });
+  (await first.promise).reset("target-reset");
+  const text = await response.text();
+
+  assert.match(text, /\n\nevent: error\ndata: \{"type":"error","code":"upstream_reset",/);
+});
+
+test("an answer that is no stream and breaks after its head breaks the connection", async () => {
+  await using hub = await startTestHub();
+  const first = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    stream.respond({ status: 200, headers: [["content-type", "audio/mpeg"]] });
+    stream.write(Buffer.alloc(1000));
+    first.resolve(stream);
+  });
+
+  const response = await hub.post("/v1/audio/speech", { model: "m", input: "x", voice: "a" });
+  (await first.promise).reset("target-reset");
+
+  await assert.rejects(response.arrayBuffer());
+  assert.equal((await hub.requests.next()).outcome, "cut");
+});
+
+test("a body longer or shorter than its content-length never looks complete", async () => {
+  await using hub = await startTestHub();
+  let bytes = 0;
+  await hub.connect((stream) => {
+    stream.respond({
+      status: 200,
+      headers: [
+        ["content-type", "audio/mpeg"],
+        ["content-length", "1000"],
+      ],
+    });
+    stream.write(Buffer.alloc(500));
+    stream.write(Buffer.alloc(bytes - 500));
+    stream.end();
+  });
+
+  for (bytes of [999, 1001]) {
+    const read = hub.post("/v1/audio/speech", { model: "m", input: "x" }).then((response) => response.arrayBuffer());
+    await assert.rejects(read, `${bytes}`);
+  }
+});
+
+test("a client that goes away frees the engine at once", async () => {
+  await using hub = await startTestHub();
+  const started = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("a"));
+    started.resolve(stream);
+  });
+  const client = new AbortController();
+
+  const response = await hub.post(CHAT, STREAMED, { signal: client.signal });
+  const stream = await started.promise;
+  const reset = resetOf(stream);
+  const at = performance.now();
+  client.abort();
+
+  assert.equal(((await reset) as { code: string }).code, "cancelled");
+  assert.ok(performance.now() - at < 250);
+  await assert.rejects(response.text());
+  assert.equal((await hub.requests.next()).outcome, "cancelled");
+});
+
+test("a client that goes away before the first word frees the engine, too", async () => {
+  await using hub = await startTestHub();
+  const started = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => started.resolve(stream));
+  const client = new AbortController();
+
+  const answer = hub.post(CHAT, STREAMED, { signal: client.signal });
+  answer.catch(() => {});
+  const reset = resetOf(await started.promise);
+  client.abort();
+
+  assert.equal(((await reset) as { code: string }).code, "cancelled");
+  const record = await hub.requests.next();
+  assert.deepEqual([record.outcome, record.status], ["cancelled", 0]);
+});
+
+test("an engine that goes silent after its first words is cut off after the idle time", async () => {
+  await using hub = await startTestHub({
+    timeouts: { connectMs: 1_000, firstTokenMs: 1_000, idleMs: 100, totalMs: 5_000 },
+  });
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("a"));
+  });
+
+  const text = await (await hub.post(CHAT, STREAMED)).text();
+
+  assert.equal(errorEventOf(text)?.code, "upstream_timeout");
+});
+
+test("a model may have times of its own", async () => {
+  await using hub = await startTestHub({ modelTimeouts: { "slow-*": { totalMs: 100 } } });
+  await hub.connect(() => {}, { models: ["slow-1"] });
+
+  const response = await hub.post(CHAT, { ...STREAMED, model: "slow-1" });
+
+  assert.equal(response.status, 504);
+  assert.equal(((await response.json()) as { error: { code: string } }).error.code, "deadline");
+});
+
+test("a revoked API key ends its running streams with an error that says so", async () => {
+  await using hub = await startTestHub();
+  const started = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("a"));
+    started.resolve(stream);
+  });
+
+  const response = await hub.post(CHAT, STREAMED);
+  const stream = await started.promise;
+  hub.keys.revoke("sk-test");
+  const text = await response.text();
+
+  assert.equal(errorEventOf(text)?.code, "invalid_api_key");
+  assert.equal(((await resetOf(stream)) as { code: string }).code, "revoked");
+  assert.equal((await hub.post(CHAT, STREAMED)).status, 401);
+});
+
+test("the answer is not waited for: each event reaches the client while the next is not made yet", async () => {
+  await using hub = await startTestHub();
+  const started = Promise.withResolvers<TunnelStream>();
+  await hub.connect(async (stream) => {
+    await bodyOf(stream);
+    beginEvents(stream);
+    started.resolve(stream);
+  });
+
+  const pending = hub.post(CHAT, STREAMED);
+  const stream = await started.promise;
+  writeEvent(stream, delta("0"));
+  const reader = (await pending).body?.getReader();
+  const texts: string[] = [];
+  for (const word of ["1", "2", "3"]) {
+    texts.push(Buffer.from((await reader?.read())?.value ?? []).toString());
+    writeEvent(stream, delta(word));
+  }
+  await reader?.cancel();
+
+  assert.deepEqual(
+    texts,
+    ["0", "1", "2"].map((word) => `data: ${JSON.stringify(delta(word))}\n\n`),
+  );
+});
