@@ -1,6 +1,7 @@
-import { type DestinationStream, destination, pino, stdSerializers } from "pino";
+import { type DestinationStream, pino, stdSerializers } from "pino";
 
 import { humanLine } from "./human-line.ts";
+import { LineSink } from "./line-sink.ts";
 import { redact } from "./redact.ts";
 
 /** What every part of the hub writes its log to. Values go into `fields`, the message stays constant. Never a key, a prompt or a body. */
@@ -17,22 +18,18 @@ export interface LogOptions {
   readonly format: "json" | "human" | "auto";
 }
 
-/** Bytes of log kept while the reader of stdout does not read. Beyond it lines are lost: a stuck pipe must not stop the hub. */
-const MAX_WAITING_BYTES = 8 * 1024 * 1024;
-
-/** The program's log on stdout. Disposing writes what is waiting. */
-export function openLog(options: LogOptions): Log & Disposable {
-  // Asynchronous: a terminal that is scrolled back, or a full pipe, would otherwise stop the event loop in the middle of a write.
-  const stdout = destination({ dest: 1, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES });
-  // The reader went away (`| head`). The hub goes on without its log.
-  stdout.on("error", () => {});
-  const isHuman = options.format === "human" || (options.format === "auto" && process.stdout.isTTY);
+/** The program's log on stdout. Disposing waits until what was logged is written, at most a second. */
+export function openLog(options: LogOptions): Log & AsyncDisposable {
+  // Asking for process.stdout also makes a pipe non-blocking; a write that blocks would keep the process from ending.
+  const { isTTY } = process.stdout;
+  const sink = new LineSink(process.stdout.fd);
+  const isHuman = options.format === "human" || (options.format === "auto" && isTTY);
   // Knows NO_COLOR.
-  const colour = process.stdout.isTTY && process.stdout.hasColors();
+  const colour = isTTY && process.stdout.hasColors();
   const log = createLog(options.level, {
-    write: isHuman ? (line) => stdout.write(humanLine(line, { colour })) : (line) => stdout.write(line),
+    write: (line) => sink.write(isHuman ? humanLine(line, { colour }) : line),
   });
-  return { ...log, [Symbol.dispose]: () => stdout.flushSync() };
+  return { ...log, [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose]() };
 }
 
 /** A log that gives JSON lines to `stream`. Nothing that looks like a key gets there. */

@@ -1,0 +1,20 @@
+import { ConfigError } from "../config.ts";
+import { StoreError } from "../store/store-error.ts";
+import { CommandError, UsageError } from "./cli-error.ts";
+
+export interface Failure {
+  /** For stderr. */
+  readonly text: string;
+  readonly exitCode: 1 | 2;
+}
+
+/** What a person sees of `thrown`: one line with the next step. Only a fault of ours shows its stack. */
+export function failureOf(thrown: unknown): Failure {
+  if (thrown instanceof UsageError) return { text: `tokilake: ${thrown.message}. Try: tokilake --help\n`, exitCode: 2 };
+  if (thrown instanceof ConfigError) return { text: `tokilake: ${thrown.message}\n`, exitCode: 2 };
+  if (thrown instanceof StoreError || thrown instanceof CommandError) {
+    return { text: `tokilake: ${thrown.message.replace(/\.$/, "")}.\n`, exitCode: 1 };
+  }
+  const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  return { text: `tokilake: this is a fault in tokilake itself, please report it:\n${stack}\n`, exitCode: 1 };
+}

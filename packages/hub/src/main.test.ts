@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+
+import packageJson from "../package.json" with { type: "json" };
+import { temporaryFolder } from "./temporary-folder.ts";
+
+const MAIN = new URL("./main.ts", import.meta.url).pathname;
+
+test("a new key's secret is all there is on stdout", async () => {
+  using folder = temporaryFolder();
+
+  const { stdout, stderr, code } = await tokilake(folder.path, "keys", "create", "--kind", "api", "--name", "laptop");
+
+  assert.match(stdout, /^sk-[0-9A-Za-z]{43}\n$/);
+  assert.match(stderr, /^Made the api key laptop \(key_[0-9a-f]{32}\)\. It is shown only this once:\n$/);
+  assert.equal(code, 0);
+});
+
+test("keys are listed without their secrets, and a revoked one is marked", async () => {
+  using folder = temporaryFolder();
+  const api = await tokilake(folder.path, "keys", "create", "--kind", "api", "--name", "laptop");
+  const worker = await tokilake(folder.path, "keys", "create", "--kind", "worker", "--name", "gaming pc");
+  await tokilake(folder.path, "keys", "revoke", "laptop");
+
+  const { stdout } = await tokilake(folder.path, "keys", "list");
+  const json = await tokilake(folder.path, "keys", "list", "--json", "--limit", "1");
+
+  const [headings, first, second, ...rest] = stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(/ {2,}/).slice(1));
+  assert.deepEqual(headings, ["KIND", "NAME", "KEY", "CREATED", "LAST USED", "STATUS"]);
+  assert.deepEqual(first?.toSpliced(3, 1), ["worker", "gaming pc", `${worker.stdout.slice(0, 9)}…`, "never", "active"]);
+  assert.deepEqual(second?.toSpliced(3, 1), [
+    "api",
+    "laptop",
+    `${api.stdout.slice(0, 9)}…`,
+    "never",
+    "revoked just now",
+  ]);
+  assert.deepEqual(rest, []);
+  const [listed] = JSON.parse(json.stdout) as Record<string, unknown>[];
+  assert.deepEqual([listed?.["name"], listed?.["kind"], listed?.["revokedAtMs"]], ["gaming pc", "worker", null]);
+  assert.equal(json.stderr, "There are more than 1. See them with --limit N.\n");
+});
+
+test("each mistake is one line with the next step: usage exits with 2, all else with 1", async () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.file("file"), "");
+  const cases: [argv: string[], stderr: string, code: number][] = [
+    [["sing"], 'There is no command "sing". Try: tokilake --help', 2],
+    [["keys"], "keys what? It is tokilake keys create, keys list or keys revoke. Try: tokilake --help", 2],
+    [["--prot", "1"], "Unknown option '--prot'. Try: tokilake --help", 2],
+    [["keys", "list", "--port", "1"], "--port does not belong to tokilake keys list. Try: tokilake --help", 2],
+    [["keys", "list", "all"], '"all" is one word too many. Try: tokilake --help', 2],
+    [
+      ["keys", "create", "--kind", "user"],
+      '--kind cannot be "user". It is api (for SDKs) or worker (for tokiame). Try: tokilake --help',
+      2,
+    ],
+    [
+      ["keys", "create", "--kind", "api"],
+      "--name is missing. It says whose key this is, such as --name laptop. Try: tokilake --help",
+      2,
+    ],
+    [
+      ["keys", "create", "--kind", "api", "--name", "a\u001b[2J"],
+      "--name is at most 64 characters, none of them control characters. Try: tokilake --help",
+      2,
+    ],
+    [["keys", "revoke"], "Which one? tokilake keys revoke ID|NAME. Try: tokilake --help", 2],
+    [["keys", "revoke", "nobody"], 'There is no key "nobody". See which there are: tokilake keys list.', 1],
+    [
+      ["keys", "revoke", `sk-${"x".repeat(43)}`],
+      "That is the key itself. Name it by its id or its name: tokilake keys list. Try: tokilake --help",
+      2,
+    ],
+  ];
+
+  const results = await Promise.all(cases.map(([argv]) => tokilake(folder.path, ...argv)));
+
+  assert.deepEqual(
+    results,
+    cases.map(([, stderr, code]) => ({ stdout: "", stderr: `tokilake: ${stderr}\n`, code })),
+  );
+});
+
+test("a configuration with mistakes is refused with all of them", async () => {
+  using folder = temporaryFolder();
+
+  const { stderr, code } = await tokilake(folder.path, "serve", "--port", "x", "--host", "");
+
+  assert.equal(
+    stderr,
+    'tokilake: The configuration has 1 mistake:\n  --port must be a whole number from 0 to 65535 (it is "x")\n',
+  );
+  assert.equal(code, 2);
+});
+
+test("a data folder that cannot be is one line, not a stack", async () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.file("file"), "");
+
+  const { stderr, code } = await tokilake(folder.file("file"), "keys", "list");
+
+  const path = folder.file("file/tokilake.db");
+  assert.equal(
+    stderr,
+    `tokilake: The database ${path} cannot be opened: a part of its path is a file, not a folder.\n`,
+  );
+  assert.equal(code, 1);
+});
+
+test("help and version need no data folder and make none", async () => {
+  using folder = temporaryFolder();
+  const data = folder.file("data");
+
+  const help = await tokilake(data, "--help");
+  const version = await tokilake(data, "-v");
+
+  assert.match(help.stdout, /tokilake keys create --kind api\|worker --name NAME/);
+  for (const line of help.stdout.split("\n")) assert.ok(line.length <= 80, line);
+  assert.equal(version.stdout, `${packageJson.version}\n`);
+  assert.equal(existsSync(data), false);
+});
+
+test("the doctor finds a free machine good, and says which check fails", async () => {
+  using folder = temporaryFolder();
+  const taken = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const address = taken.address();
+  const port = typeof address === "object" && address !== null ? String(address.port) : "";
+
+  const good = await tokilake(folder.path, "doctor", "--port", "0", "--host", "127.0.0.1");
+  const bad = await tokilake(folder.path, "doctor", "--port", port, "--host", "127.0.0.1");
+  taken.close();
+
+  assert.deepEqual(
+    good.stdout.split("\n").map((line) => line.slice(0, 17)),
+    ["ok    data folder", "ok    database: /", "ok    address: 12", ""],
+  );
+  assert.equal(good.code, 0);
+  assert.match(bad.stdout, /^BAD {3}address: 127\.0\.0\.1 port \d+: another program has it; choose another one/m);
+  assert.equal(bad.stderr, "tokilake: 1 of 3 checks failed. Mend them and run tokilake doctor again.\n");
+  assert.equal(bad.code, 1);
+});
+
+interface Result {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number | null;
+}
+
+/** Runs the program as a user would, with `dataDir` from the environment and nothing else of this machine's settings. */
+async function tokilake(dataDir: string, ...argv: string[]): Promise<Result> {
+  const env = { PATH: process.env["PATH"], TOKILAKE_DATA_DIR: dataDir };
+  const child = spawn(process.execPath, [MAIN, ...argv], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+  return { stdout, stderr, code: typeof code === "number" ? code : null };
+}
