@@ -78,8 +78,8 @@ async function findEngines(
 ): Promise<void> {
   const { context, log } = deps;
   await source.refresh();
+  if (source.targets.size === 0 && !mayWait) throw noEngine(source.notes);
   for (const note of source.notes) log.warn({}, note);
-  if (source.targets.size === 0 && !mayWait) throw new Stop("noEngine", NO_ENGINE);
   let isStopping = false;
   void context.stopAsked.then(() => (isStopping = true));
   if (source.targets.size === 0) log.info({}, "waiting for an engine on this machine");
@@ -90,8 +90,11 @@ async function findEngines(
   for (const target of source.targets.values()) log.info({}, targetLine(target));
 }
 
-export const NO_ENGINE =
-  "no engine found on this machine; start one (Ollama, vLLM, SGLang, llama.cpp, LM Studio) or name one in model_targets";
+function noEngine([note]: readonly string[]): Stop {
+  const found = note === undefined ? "no engine found on this machine" : `no engine to share; ${note}`;
+  const otherwise = note === undefined ? "; start one (Ollama, vLLM, SGLang, llama.cpp, LM Studio)" : "";
+  return new Stop("noEngine", `${found}${otherwise}, or name one in model_targets`);
+}
 
 function targetLine(target: Target): string {
   const version = target.found.version === undefined ? "" : ` ${target.found.version}`;

@@ -13,7 +13,7 @@ function workerText(worker: WorkerStatus): string {
   const running = worker.targets.reduce((sum, target) => sum + target.running, 0);
   const rows = [
     ["hub", worker.link],
-    ["since", worker.startedAt],
+    ["since", new Date(worker.startedAt).toLocaleString("sv-SE")],
     ["running", plural(running, "stream")],
     ...worker.targets.map((target) => [
       "target",

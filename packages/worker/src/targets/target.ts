@@ -1,4 +1,4 @@
-import { type Dispatcher, Pool } from "undici";
+import { Pool } from "undici";
 
 import { LIMITS } from "../limits.ts";
 import { DecodeSpeed } from "../serving/decode-speed.ts";
@@ -44,7 +44,7 @@ export class Target {
   readonly settings: TargetSettings;
   readonly keys: KeyRing;
   readonly speed: DecodeSpeed;
-  readonly dispatcher: Dispatcher;
+  readonly dispatcher: Pool;
   readonly routes: ReadonlySet<string>;
   /** What the engine itself said when it was last asked. */
   found: { readonly version?: string; readonly slots?: number; readonly waiting?: number } = {};
@@ -103,8 +103,8 @@ export class Target {
     };
   }
 
-  /** Ends the connections when the running requests are done. */
+  /** Ends the connections when the running requests are done. May be called again. */
   async close(): Promise<void> {
-    await this.dispatcher.close();
+    if (!this.dispatcher.closed && !this.dispatcher.destroyed) await this.dispatcher.close();
   }
 }

@@ -1,0 +1,294 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { test } from "node:test";
+
+import {
+  createTunnelServer,
+  type LinkState,
+  type StreamOpening,
+  type TunnelLog,
+  TunnelRefusal,
+  type TunnelSession,
+  type TunnelStream,
+} from "@tokilake/tunnel";
+
+import { type Config, readConfig } from "./config.ts";
+import { bodyOf, startTestEngine, type TestEngine } from "./serving/test-engine.ts";
+import type { TargetSource } from "./targets/target-source.ts";
+import { startWorker, type Worker } from "./worker.ts";
+
+const ignore = (): void => undefined;
+const log: TunnelLog = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+const HARDWARE = { os: "linux", arch: "x64", cpuCount: 8, memoryBytes: 1 };
+const CHAT = '{"model":"m","messages":[]}';
+
+interface TestHub extends AsyncDisposable {
+  readonly url: string;
+  readonly updates: unknown[];
+  /** Settles with the next session. */
+  session(): Promise<TunnelSession<string>>;
+  /** Settles when an update came. */
+  updated(): Promise<void>;
+}
+
+async function startTestHub(): Promise<TestHub> {
+  const updates: unknown[] = [];
+  const sessions: TunnelSession<string>[] = [];
+  const waiting = new Set<() => void>();
+  const wake = (): void => {
+    for (const resolve of waiting) resolve();
+    waiting.clear();
+  };
+  const tunnel = createTunnelServer<string>({
+    hubId: "hub",
+    authenticate: (bearer) => {
+      if (bearer === "wk-good") return "owner";
+      throw new TunnelRefusal({ status: 401, code: "invalid_key", message: "unknown worker key" });
+    },
+    register: (_owner, { workerId }) => {
+      if (workerId !== "taken") return;
+      throw new TunnelRefusal({ status: 409, code: "name-taken", message: "used by another key", fatal: true });
+    },
+    onSession: (session) => {
+      sessions.push(session);
+      wake();
+    },
+    onUpdate: (_session, details) => {
+      updates.push(details);
+      wake();
+    },
+    onClose: wake,
+  });
+  const server = createServer().listen(0, "127.0.0.1");
+  server.on("upgrade", (request, socket, head) => tunnel.handleUpgrade(request, socket, head));
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : 0;
+  const change = (): Promise<void> => new Promise((resolve) => waiting.add(resolve));
+  return {
+    url: `ws://127.0.0.1:${port}`,
+    updates,
+    async session() {
+      for (;;) {
+        const session = sessions.shift();
+        if (session !== undefined) return session;
+        await change();
+      }
+    },
+    updated: change,
+    async [Symbol.asyncDispose]() {
+      tunnel.close();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function configFor(hub: TestHub, env: NodeJS.ProcessEnv = {}): Config {
+  return readConfig({
+    env: { TOKIAME_GATEWAY_URL: hub.url, TOKIAME_TOKEN: "wk-good", ...env },
+    home: "/nonexistent",
+    hostName: "gaming-pc",
+    flags: {},
+  });
+}
+
+function workerOn(engine: TestEngine, config: Config): { worker: Worker; states: LinkState[] } & AsyncDisposable {
+  const source: TargetSource = {
+    targets: new Map([["t", engine.target]]),
+    refresh: () => Promise.resolve(),
+    refreshLoad: () => Promise.resolve(),
+    notes: [],
+    close: () => engine.target.close(),
+  };
+  const states: LinkState[] = [];
+  const worker = startWorker(config, {
+    source,
+    hardware: HARDWARE,
+    software: "tokiame/test",
+    log,
+    now: () => performance.now(),
+    onState: (state) => states.push(state),
+    onChange: ignore,
+  });
+  return { worker, states, [Symbol.asyncDispose]: () => worker.close() };
+}
+
+function open(session: TunnelSession<string>, opening: Partial<StreamOpening> = {}): TunnelStream {
+  const stream = session.open({
+    requestId: "r1",
+    target: "t",
+    method: "POST",
+    path: "/v1/chat/completions",
+    query: "",
+    headers: [["content-type", "application/json"]],
+    bodyLength: CHAT.length,
+    model: "m",
+    priority: "interactive",
+    ...opening,
+  });
+  stream.write(Buffer.from(CHAT));
+  stream.end();
+  return stream;
+}
+
+test("a chat is streamed through the tunnel piece by piece, with the worker's times at its end", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using _running = workerOn(engine, configFor(hub));
+  const session = await hub.session();
+  const stream = open(session);
+  const { request, response } = await engine.asked();
+
+  assert.equal(await bodyOf(request), CHAT);
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const pieces = stream.body[Symbol.asyncIterator]();
+  for (const piece of ["data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n"]) {
+    response.write(piece);
+    const step = await pieces.next();
+    assert.equal(Buffer.from(step.value ?? "").toString(), piece);
+  }
+  response.end();
+
+  assert.equal((await stream.head).status, 200);
+  assert.equal((await pieces.next()).done, true);
+  assert.equal(stream.trailers?.["engine"], "openai");
+  assert.deepEqual(session.registration.workerId, "gaming-pc");
+});
+
+test("a request that the hub gives up closes the engine's socket", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using _running = workerOn(engine, configFor(hub));
+  const stream = open(await hub.session());
+  const { request, response } = await engine.asked();
+  response.write("data: 1\n\n");
+  await stream.head;
+  const closed = once(request.socket, "close");
+
+  stream.reset("cancelled");
+
+  await closed;
+});
+
+test("a lost hub closes the engine's socket, and the worker dials again", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using _running = workerOn(engine, configFor(hub));
+  const session = await hub.session();
+  const stream = open(session);
+  const { request } = await engine.asked();
+  const closed = once(request.socket, "close");
+
+  session.close("internal");
+
+  await Promise.all([closed, assert.rejects(stream.head)]);
+  assert.equal((await hub.session()).registration.workerId, "gaming-pc");
+});
+
+test("an engine that dies in the middle is an error at the hub, not an end", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using _running = workerOn(engine, configFor(hub));
+  const stream = open(await hub.session());
+  const { response } = await engine.asked();
+  response.write("data: 1\n\n");
+  await stream.head;
+  response.destroy();
+
+  await assert.rejects(
+    async () => {
+      for await (const _piece of stream.body);
+    },
+    { name: "TunnelError", code: "target-reset" },
+  );
+});
+
+test("what the owner does not allow and what has no slot is refused, the latter to be tried elsewhere", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine({ maxConcurrent: 1 });
+  await using _running = workerOn(engine, configFor(hub));
+  const session = await hub.session();
+  const forbidden = open(session, { path: "/api/delete" });
+  open(session);
+  const { response } = await engine.asked();
+  const overSlots = open(session);
+
+  await assert.rejects(forbidden.head, { code: "forbidden", retrySafe: false });
+  await assert.rejects(overSlots.head, { code: "refused", retrySafe: true });
+  response.end();
+});
+
+test("a draining worker finishes its stream and takes no other", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  const { worker, states } = workerOn(engine, configFor(hub));
+  const session = await hub.session();
+  const stream = open(session);
+  const { response } = await engine.asked();
+  response.write("data: 1\n\n");
+  await stream.head;
+  const drained = worker.drain(5_000);
+  response.end("data: 2\n\n");
+  const pieces: Uint8Array[] = [];
+  for await (const piece of stream.body) pieces.push(piece);
+  await drained;
+
+  assert.equal(Buffer.concat(pieces).toString(), "data: 1\n\ndata: 2\n\n");
+  assert.throws(() => open(session), { name: "TunnelError" });
+  assert.equal(states.at(-1)?.is, "stopped");
+});
+
+test("the hub hears of load and of changed models, once each", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using running = workerOn(engine, configFor(hub));
+  const session = await hub.session();
+  engine.target.setModels([
+    { id: "m", upstream: "m" },
+    { id: "n", upstream: "/secret/n", contextLength: 4096 },
+  ]);
+  await running.worker.refresh();
+  await running.worker.refresh();
+  while (hub.updates.length < 2) await hub.updated();
+
+  assert.equal(JSON.stringify(session.registration.details).includes("127.0.0.1"), false);
+  assert.deepEqual(
+    hub.updates.map((update) => JSON.stringify(update).slice(0, 16)),
+    ['{"kind":"models"', '{"kind":"load","'],
+  );
+  assert.match(
+    JSON.stringify(hub.updates[0]),
+    /"models":\[\{"id":"m","target":"t"\},\{"id":"n","target":"t","contextLength":4096\}\]/,
+  );
+});
+
+for (const [env, code] of [
+  [{ TOKIAME_TOKEN: "wk-bad" }, "auth"],
+  [{ TOKIAME_NAMESPACE: "taken" }, "refused:name-taken"],
+] as const) {
+  test(`a worker that the hub does not take stops: ${code}`, async () => {
+    await using hub = await startTestHub();
+    await using engine = await startTestEngine();
+    const stopped = Promise.withResolvers<LinkState>();
+    const worker = startWorker(configFor(hub, env), {
+      source: {
+        targets: new Map(),
+        refresh: () => Promise.resolve(),
+        refreshLoad: () => Promise.resolve(),
+        notes: [],
+        close: () => engine.target.close(),
+      },
+      hardware: HARDWARE,
+      software: "tokiame/test",
+      log,
+      now: () => performance.now(),
+      onState: (state) => state.is === "stopped" && stopped.resolve(state),
+      onChange: ignore,
+    });
+    const state = await stopped.promise;
+
+    assert.equal(state.is === "stopped" && state.code, code);
+    await worker.close();
+  });
+}
