@@ -102,6 +102,9 @@ const ENVIRONMENT = z.object({
   TOKILAKE_REQUEST_LOG_MAX_ROWS: wholeNumber(1, 1_000_000_000).default(1_000_000),
 });
 
+/** The names of all of them. */
+export const VARIABLES: readonly string[] = Object.keys(ENVIRONMENT.shape);
+
 type Environment = z.infer<typeof ENVIRONMENT>;
 
 const DEFAULT_TIMEOUTS: Timeouts = { connectMs: 5000, firstTokenMs: 300_000, idleMs: 120_000, totalMs: 1_800_000 };
@@ -139,7 +142,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, fl
 
 /** Variables of the environment that begin like ours and are none: most likely misspelt. */
 export function unknownVariables(env: Readonly<Record<string, string | undefined>>): readonly string[] {
-  return Object.keys(env).filter((name) => name.startsWith("TOKILAKE_") && !Object.hasOwn(ENVIRONMENT.shape, name));
+  return Object.keys(env).filter((name) => name.startsWith("TOKILAKE_") && !VARIABLES.includes(name));
 }
 
 /** The timeouts of one model: the exact name wins, then the longest prefix that matches, then the general ones. */
@@ -170,7 +173,7 @@ function readEnvironment(
   mistakes: string[],
 ): Environment | undefined {
   const given: Record<string, string> = {};
-  for (const name of Object.keys(ENVIRONMENT.shape)) {
+  for (const name of VARIABLES) {
     const flag = FLAG_OF_VARIABLE[name];
     const value = (flag === undefined ? undefined : flags[flag]) ?? env[name];
     // `NAME=` in a compose file means: not set.

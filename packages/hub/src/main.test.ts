@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 
@@ -149,6 +150,84 @@ test("the doctor finds a free machine good, and says which check fails", async (
   assert.equal(bad.stderr, "tokilake: 1 of 3 checks failed. Mend them and run tokilake doctor again.\n");
   assert.equal(bad.code, 1);
 });
+
+test("serve says where it listens, drains at the first signal and leaves the database closed", async () => {
+  using folder = temporaryFolder();
+  const hub = await serving(folder.path);
+
+  const healthy = await fetch(`${hub.url}/healthz`);
+  hub.child.kill("SIGTERM");
+  const [code] = (await once(hub.child, "exit")) as [number | null];
+
+  assert.equal(healthy.status, 200);
+  assert.equal(code, 0);
+  assert.deepEqual(hub.messages(), [
+    "listening",
+    "there is no key yet; make one: tokilake keys create --kind api --name NAME",
+    "stopping: running requests may end; signal again to stop at once",
+    "stopped",
+  ]);
+  // SQLite takes these away when the last connection closes.
+  assert.equal(existsSync(folder.file("tokilake.db-wal")), false);
+});
+
+test("a second hub on the same port says so in one line", async () => {
+  using folder = temporaryFolder();
+  using other = temporaryFolder();
+  const hub = await serving(folder.path);
+  const { port } = new URL(hub.url);
+
+  const { stderr, code } = await tokilake(other.path, "--host", "127.0.0.1", "--port", port);
+  const doctor = await tokilake(folder.path, "doctor", "--host", "127.0.0.1", "--port", port);
+  hub.child.kill("SIGTERM");
+  await once(hub.child, "exit");
+
+  assert.equal(
+    stderr,
+    `tokilake: Port ${port} is taken. Is a hub running already? Stop it, or choose another port with --port.\n`,
+  );
+  assert.equal(code, 1);
+  assert.match(doctor.stdout, /^note {2}address: a hub runs on 127\.0\.0\.1 port \d+$/m);
+  assert.equal(doctor.code, 0);
+});
+
+test("a key that is revoked while the hub runs is refused at once", async () => {
+  using folder = temporaryFolder();
+  const created = await tokilake(folder.path, "keys", "create", "--kind", "api", "--name", "a");
+  const hub = await serving(folder.path);
+  const ask = async (): Promise<number> => {
+    const headers = { authorization: `Bearer ${created.stdout.trim()}` };
+    return (await fetch(`${hub.url}/v1/models`, { headers })).status;
+  };
+
+  const before = await ask();
+  await tokilake(folder.path, "keys", "revoke", "a");
+  let after = await ask();
+  // The promise is 100 ms; the test waits longer only to fail for the right reason on a slow machine.
+  for (const deadline = Date.now() + 5000; after === 200 && Date.now() < deadline;) after = await ask();
+  hub.child.kill("SIGTERM");
+  await once(hub.child, "exit");
+
+  assert.deepEqual([before, after], [200, 401]);
+});
+
+interface Serving {
+  readonly child: ChildProcess;
+  readonly url: string;
+  /** Of the log so far. */
+  messages(): readonly string[];
+}
+
+/** A hub that listens. */
+async function serving(dataDir: string): Promise<Serving> {
+  const env = { PATH: process.env["PATH"], TOKILAKE_DATA_DIR: dataDir, TOKILAKE_HOST: "127.0.0.1", TOKILAKE_PORT: "0" };
+  const child = spawn(process.execPath, [MAIN], { env, stdio: ["ignore", "pipe", "inherit"] });
+  const entries: Record<string, unknown>[] = [];
+  const lines = createInterface(child.stdout);
+  lines.on("line", (line) => entries.push(JSON.parse(line) as Record<string, unknown>));
+  await once(lines, "line");
+  return { child, url: String(entries[0]?.["url"]), messages: () => entries.map(({ message }) => String(message)) };
+}
 
 interface Result {
   readonly stdout: string;
