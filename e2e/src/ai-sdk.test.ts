@@ -27,7 +27,13 @@ test("the AI SDK", async (t) => {
     "generateText gives text, an end and usage": async ({ tiny }) => {
       const model = providerOf(tiny).chatModel("tiny");
 
-      const answer = await generateText({ model, prompt: "Hello there!", temperature: 0, maxOutputTokens: 40, ...once });
+      const answer = await generateText({
+        model,
+        prompt: "Hello there!",
+        temperature: 0,
+        maxOutputTokens: 40,
+        ...once,
+      });
 
       assert.match(answer.text, /\w{2,}/);
       assert.equal(answer.finishReason, "stop");

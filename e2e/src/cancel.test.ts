@@ -17,7 +17,10 @@ interface Asking {
 }
 
 /** Median of the times from a hang-up to the engine's record of it. `begin` resolves with what hangs up. */
-async function medianCancelMs({ access, engine }: Asking, begin: (access: Access) => Promise<() => void>): Promise<number> {
+async function medianCancelMs(
+  { access, engine }: Asking,
+  begin: (access: Access) => Promise<() => void>,
+): Promise<number> {
   const times: number[] = [];
   for (let run = 0; run < RUNS; run += 1) {
     const { cancelled } = engine.counts();

@@ -23,7 +23,9 @@ test("a client that stops reading", async (t) => {
   await t.test("holds up none of fifty other streams, and little memory", async () => {
     const before = { hub: hub.process.rssBytes(), worker: worker.rssBytes() };
     using stalled = await RawConnection.open(hub.port);
-    const body = JSON.stringify(chatBody({ tokens: 100_000, chunkBytes: EVENT_BYTES }, { stream: true, user: "stalled" }));
+    const body = JSON.stringify(
+      chatBody({ tokens: 100_000, chunkBytes: EVENT_BYTES }, { stream: true, user: "stalled" }),
+    );
     stalled.write(
       `POST /v1/chat/completions HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer ${access.apiKey}\r\n` +
         `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,

@@ -79,7 +79,10 @@ test("the official openai SDK", async (t) => {
       const call = answer.choices[0]?.message.tool_calls?.[0];
       assert.equal(answer.choices[0]?.finish_reason, "tool_calls");
       assert.ok(call?.type === "function");
-      assert.deepEqual([call.function.name, JSON.parse(call.function.arguments)], ["look_up", { text: simulatedText(5) }]);
+      assert.deepEqual(
+        [call.function.name, JSON.parse(call.function.arguments)],
+        ["look_up", { text: simulatedText(5) }],
+      );
     },
 
     "a streamed tool call is put together by the SDK": async ({ simulated }) => {
@@ -105,7 +108,9 @@ test("the official openai SDK", async (t) => {
       });
       const deltas = (await Array.fromAsync(stream)).map((chunk) => chunk.choices[0]?.delta);
 
-      const reasoning = deltas.map((delta) => (delta as { reasoning_content?: string }).reasoning_content ?? "").join("");
+      const reasoning = deltas
+        .map((delta) => (delta as { reasoning_content?: string }).reasoning_content ?? "")
+        .join("");
       assert.equal(reasoning, "token-0 token-1");
       assert.equal(deltas.map((delta) => delta?.content ?? "").join(""), " token-2 token-3");
     },
@@ -195,7 +200,10 @@ test("the official openai SDK", async (t) => {
       const ask = (status: number) =>
         client.chat.completions.create({ model: "simulated", messages: HELLO, ...simulating({ status }) });
 
-      await assert.rejects(ask(400), (error) => error instanceof OpenAI.BadRequestError && /as it was told/.test(error.message));
+      await assert.rejects(
+        ask(400),
+        (error) => error instanceof OpenAI.BadRequestError && /as it was told/.test(error.message),
+      );
       await assert.rejects(
         ask(429),
         (error) => error instanceof OpenAI.RateLimitError && error.headers.get("retry-after") !== null,
@@ -226,8 +234,7 @@ test("the official openai SDK", async (t) => {
 
 test("the openai SDK's errors at the hub", async (t) => {
   await using system = await System.start(t);
-  const ask = (access: Access, model: string) =>
-    clientOf(access).chat.completions.create({ model, messages: HELLO });
+  const ask = (access: Access, model: string) => clientOf(access).chat.completions.create({ model, messages: HELLO });
 
   await t.test("a wrong key is an authentication error", async () => {
     await assert.rejects(ask({ ...system.access, apiKey: "sk-wrong" }, "simulated"), (error) => {

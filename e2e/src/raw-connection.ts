@@ -123,7 +123,7 @@ function sizedBody(text: string, start: number, headers: Readonly<Record<string,
 
 function chunkedBody(text: string, start: number): Body | undefined {
   let body = "";
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const lineEnd = text.indexOf("\r\n", at);
     if (lineEnd < 0) return undefined;
     const size = Number.parseInt(text.slice(at, lineEnd), 16);

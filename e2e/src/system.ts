@@ -64,7 +64,8 @@ export class System implements AsyncDisposable {
     await using closing = new AsyncDisposableStack();
     const dataDir = closing.use(await temporaryFolder()).path;
     const engine =
-      options.engine ?? closing.use(await startSimulatedEngine({ ...options.engineOptions, models: modelsOf(options) }));
+      options.engine ??
+      closing.use(await startSimulatedEngine({ ...options.engineOptions, models: modelsOf(options) }));
     // One after the other: the first one makes the database.
     const workerKey = await createKey(dataDir, "worker", "workers");
     const [apiKey, hub] = await Promise.all([createKey(dataDir, "api", "client"), startHub(dataDir, options)]);
@@ -98,7 +99,11 @@ export class System implements AsyncDisposable {
   /** Starts another worker; `models` are served by this system's engine unless a URL is given. */
   async addWorker(
     name: string,
-    options: { models?: Readonly<Record<string, ModelTarget>>; token?: string; env?: Readonly<Record<string, string>> } = {},
+    options: {
+      models?: Readonly<Record<string, ModelTarget>>;
+      token?: string;
+      env?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<RunningProcess> {
     const home = this.#closing.use(await temporaryFolder()).path;
     const { models = { simulated: this.engine.url }, token = this.workerKey } = options;
