@@ -54,10 +54,9 @@ export class ClientLink implements MuxEvents {
       onMessage: (message) => this.mux.receive(message),
       onClose: (error) => this.mux.close(error, { tells: false }),
     });
-    const { software } = registration;
-    this.mux = new Mux({ role: "worker", software, limits, pool, slabs, environment, carrier, events: this });
+    this.mux = new Mux({ role: "worker", limits, pool, slabs, environment, carrier, events: this });
     this.startedMs = this.mux.nowMs;
-    this.mux.start();
+    this.mux.start(registration.software);
     this.mux.sendControl(register);
   }
 

@@ -38,12 +38,13 @@ export class FrameReceiver {
   readonly #cursor = new FrameCursor();
   readonly #pings: RateLimit;
   readonly #credits: RateLimit;
-  readonly #unknown: RateLimit;
-  readonly #late: RateLimit;
+  #unknown: RateLimit | undefined;
+  #late: RateLimit | undefined;
   readonly #controls: RateLimit;
-  readonly #faults: RateLimit;
-  readonly #resets: RateLimit;
-  readonly #opens: RateLimit;
+  // Most sessions never need these.
+  #faults: RateLimit | undefined;
+  #resets: RateLimit | undefined;
+  #opens: RateLimit | undefined;
   #creditFaults = 0;
 
   constructor(target: FrameTarget, limits: TunnelLimits, control: ControlAssembler) {
@@ -52,12 +53,7 @@ export class FrameReceiver {
     this.#control = control;
     this.#pings = new RateLimit(limits.pingsPerSecond);
     this.#credits = new RateLimit(limits.creditsPerSecond);
-    this.#unknown = new RateLimit(limits.unknownFramesPerSecond);
-    this.#late = new RateLimit(limits.lateFramesPerSecond, limits.lateFramesPerSecond * 4);
     this.#controls = new RateLimit(limits.controlsPerSecond);
-    this.#faults = new RateLimit(limits.faultsPer10Seconds / TEN_SECONDS, limits.faultsPer10Seconds);
-    this.#resets = new RateLimit(limits.resetsPer10Seconds / TEN_SECONDS, limits.resetsPer10Seconds);
-    this.#opens = new RateLimit(limits.workerOpensPerSecond);
   }
 
   /** Applies all frames of one message. @throws TunnelError for what ends the session. */
@@ -113,7 +109,7 @@ export class FrameReceiver {
         return this.#onControl(frame);
       default:
         if (frame.type >= FIRST_CRITICAL_TYPE) throw new TunnelError("unsupported", { message: "critical frame type" });
-        if (!this.#unknown.take(this.#target.nowMs)) throw abuse("too many unknown frames");
+        if (!this.#mayIgnore()) throw abuse("too many unknown frames");
     }
   }
 
@@ -141,6 +137,7 @@ export class FrameReceiver {
     if (isOurs || streamId <= target.highestReceivedId) throw broken("OPEN with a wrong id");
     target.highestReceivedId = streamId;
     if (target.role === "hub") {
+      this.#opens ??= new RateLimit(this.#limits.workerOpensPerSecond);
       if (!this.#opens.take(target.nowMs)) throw abuse("too many OPENs");
       return this.#refuse(streamId, "refused");
     }
@@ -252,7 +249,7 @@ export class FrameReceiver {
     const error = decodeReset(frame);
     const stream = this.#find(frame);
     if (stream === undefined) return;
-    if (!stream.isOpener && !this.#resets.take(this.#target.nowMs)) throw abuse("too many RESETs");
+    if (!stream.isOpener) this.#countReset();
     stream.fail(error, { keepsCompleteBody: true });
   }
 
@@ -284,11 +281,27 @@ export class FrameReceiver {
     stream.reset(code, { message });
   }
 
+  /** A type that we do not know, now and then. */
+  #mayIgnore(): boolean {
+    this.#unknown ??= new RateLimit(this.#limits.unknownFramesPerSecond);
+    return this.#unknown.take(this.#target.nowMs);
+  }
+
+  #countReset(): void {
+    const { resetsPer10Seconds } = this.#limits;
+    this.#resets ??= new RateLimit(resetsPer10Seconds / TEN_SECONDS, resetsPer10Seconds);
+    if (!this.#resets.take(this.#target.nowMs)) throw abuse("too many RESETs");
+  }
+
   #countFault(): void {
+    const { faultsPer10Seconds } = this.#limits;
+    this.#faults ??= new RateLimit(faultsPer10Seconds / TEN_SECONDS, faultsPer10Seconds);
     if (!this.#faults.take(this.#target.nowMs)) throw abuse("too many faulty streams");
   }
 
   #countLate(): void {
+    const { lateFramesPerSecond } = this.#limits;
+    this.#late ??= new RateLimit(lateFramesPerSecond, lateFramesPerSecond * 4);
     if (!this.#late.take(this.#target.nowMs)) throw abuse("too many frames for closed streams");
   }
 

@@ -26,6 +26,7 @@ export const HEADER_BYTES = 8;
 /** A whole CREDIT frame. */
 export const CREDIT_BYTES = HEADER_BYTES + 8;
 
+const NO_MESSAGE = Buffer.alloc(0);
 const TWO_TO_32 = 2 ** 32;
 
 /**
@@ -33,7 +34,7 @@ const TWO_TO_32 = 2 ** 32;
  * frame; `start` and `end` are positions of the payload in `message`.
  */
 export class FrameCursor {
-  message: Buffer = Buffer.alloc(0);
+  message: Buffer = NO_MESSAGE;
   type = 0;
   flags = 0;
   streamId = 0;
@@ -47,7 +48,7 @@ export class FrameCursor {
   }
 
   release(): void {
-    this.message = Buffer.alloc(0);
+    this.message = NO_MESSAGE;
     this.end = 0;
   }
 

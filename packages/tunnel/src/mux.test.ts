@@ -48,7 +48,6 @@ class Bench {
   constructor(role: "hub" | "worker", limits: Partial<TunnelLimits> = {}) {
     this.mux = new Mux({
       role,
-      software: "test",
       limits: { ...TUNNEL_LIMITS, ...limits },
       pool: new MemoryPool(TUNNEL_LIMITS.poolBytes),
       slabs: new SlabAllocator(),
@@ -74,7 +73,7 @@ class Bench {
         onEnd: () => {},
       },
     });
-    this.mux.start();
+    this.mux.start("test");
     this.hello(role === "hub" ? "worker" : "hub");
     this.flush();
   }

@@ -18,9 +18,6 @@ import type { ResetOptions, StreamOpening } from "./tunnel-stream.ts";
 
 export interface MuxOptions {
   readonly role: "hub" | "worker";
-  readonly software: string;
-  /** Of the hub only. */
-  readonly hubId?: string;
   readonly limits: TunnelLimits;
   readonly pool: MemoryPool;
   readonly slabs: SlabAllocator;
@@ -59,7 +56,6 @@ export class Mux implements StreamHost, FrameTarget {
   readonly #receiver: FrameReceiver;
   readonly #liveness: Liveness;
   readonly #control: ControlAssembler;
-  readonly #hello: Buffer;
   #nextId: number;
   #inFlightBytes = 0;
   #isPumpPlanned = false;
@@ -83,16 +79,6 @@ export class Mux implements StreamHost, FrameTarget {
     this.#receiver = new FrameReceiver(this, limits, this.#control);
     this.#liveness = new Liveness(environment, limits, (frame) => this.queueUrgent(frame));
     this.#nextId = options.role === "hub" ? 2 : 1;
-    this.#hello = encodeHello(
-      {
-        role: options.role,
-        software: options.software,
-        initialWindowBytes: limits.initialWindowBytes,
-        maxStreams: limits.maxStreams,
-        ...(options.hubId === undefined ? {} : { hubId: options.hubId }),
-      },
-      `grease-${Math.floor(environment.random() * 0xffff).toString(16)}`,
-    );
   }
 
   get initialWindowBytes(): number {
@@ -132,9 +118,13 @@ export class Mux implements StreamHost, FrameTarget {
     return this.#nextId - 2;
   }
 
-  /** Says HELLO, and asks for the first round trip. Call once. */
-  start(): void {
-    this.queueUrgent(encodeFrame(FRAME.hello, 0, 0, this.#hello));
+  /** Says HELLO, and asks for the first round trip. Call once. `hubId` of the hub only. */
+  start(software: string, hubId?: string): void {
+    const { initialWindowBytes, maxStreams } = this.limits;
+    const hello = { role: this.role, software, initialWindowBytes, maxStreams };
+    const grease = `grease-${Math.floor(this.#environment.random() * 0xffff).toString(16)}`;
+    const payload = encodeHello(hubId === undefined ? hello : { ...hello, hubId }, grease);
+    this.queueUrgent(encodeFrame(FRAME.hello, 0, 0, payload));
     this.#liveness.start();
   }
 
@@ -205,6 +195,8 @@ export class Mux implements StreamHost, FrameTarget {
   close(error: TunnelError, options: { readonly tells: boolean }): void {
     if (this.#ended !== undefined) return;
     if (options.tells) {
+      // What was said before, such as why a registration is refused, must not come behind the GOAWAY.
+      this.#sendOne();
       const goaway = { code: error.code, graceMs: 0, reconnectAfterMs: 0, message: error.message };
       this.#scheduler.addUrgent(encodeGoaway({ ...goaway, lastId: this.highestReceivedId }));
       this.#sendOne();
@@ -251,7 +243,8 @@ export class Mux implements StreamHost, FrameTarget {
     this.streams.delete(stream.id);
     if (stream.receive.queuedBytes > 0) this.lingering.add(stream);
     else releaseWindow(stream.receive.window);
-    if (this.streams.size === 0 && this.#ended === undefined) this.#events.onIdle();
+    // Not at once: the stream's last frame may be in a message that is still being written.
+    if (this.streams.size === 0) this.#environment.schedule(() => this.#tellIdle());
   }
 
   onStreamRead(stream: MuxStream): void {
@@ -302,6 +295,10 @@ export class Mux implements StreamHost, FrameTarget {
     while (this.#inFlightBytes < this.limits.carrierBytes && this.#scheduler.hasWork) {
       if (!this.#sendOne()) return;
     }
+  }
+
+  #tellIdle(): void {
+    if (this.streams.size === 0 && this.#ended === undefined) this.#events.onIdle();
   }
 
   #sendOne(): boolean {

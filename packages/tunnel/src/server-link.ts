@@ -57,8 +57,6 @@ export class ServerLink<I> implements MuxEvents {
     const { hubId, limits, pool, slabs, environment } = options;
     this.mux = new Mux({
       role: "hub",
-      software: hubId,
-      hubId,
       limits,
       pool,
       slabs,
@@ -67,7 +65,7 @@ export class ServerLink<I> implements MuxEvents {
       events: this,
     });
     this.#startedMs = this.mux.nowMs;
-    this.mux.start();
+    this.mux.start(hubId, hubId);
   }
 
   /** Once a second. */

@@ -225,7 +225,7 @@ export class SimulatedPair {
       onArrival: (message) => this.hub.receive(message),
       onFinish: () => this.hub.close(lost, { tells: false }),
     });
-    const shared = { software: "simulated/1", limits, environment: world };
+    const shared = { limits, environment: world };
     this.hub = new Mux({
       ...shared,
       role: "hub",
@@ -242,8 +242,8 @@ export class SimulatedPair {
       carrier: this.toHub,
       events: { ...NO_EVENTS, ...options.worker },
     });
-    this.hub.start();
-    this.worker.start();
+    this.hub.start("simulated/1");
+    this.worker.start("simulated/1");
     this.#tick();
   }
 

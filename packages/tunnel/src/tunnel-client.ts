@@ -179,7 +179,7 @@ class Client implements TunnelClient, ClientLinkOwner {
       this.#stop({ is: "stopped", reason: "refused", code: "version", message: goaway.message });
       return;
     }
-    link.leave({ code: "no-error", graceMs: goaway.graceMs, tells: false });
+    link.leave({ code: goaway.code, graceMs: goaway.graceMs, tells: false });
     if (link !== this.#link) return;
     this.#link = undefined;
     this.#pause(pauseOfGoaway(goaway, this.#limits));

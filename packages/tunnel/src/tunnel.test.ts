@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer, type Server } from "node:http";
+import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
+
+import { WebSocket, WebSocketServer } from "ws";
 
 import {
   connectTunnel,
@@ -181,4 +183,379 @@ test("a key the hub does not know is answered with 401 before the 101, and failF
   const stopped = await worker.states.until((state) => state.is === "stopped");
 
   assert.deepEqual(stopped, { is: "stopped", reason: "refused", code: "auth", message: "unknown key" });
+});
+
+/** What a server answers to an upgrade with these headers. */
+function upgradeAnswer(hub: Hub, headers: Record<string, string>): Promise<{ status: number; body: unknown }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: unknown }>();
+  const outgoing = request(`${hub.url}/api/tokilake/connect`, {
+    headers: {
+      connection: "Upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+      ...headers,
+    },
+  });
+  outgoing.on("error", reject);
+  outgoing.on("upgrade", (response, socket) => {
+    socket.destroy();
+    resolve({ status: response.statusCode ?? 0, body: response.headers["sec-websocket-protocol"] });
+  });
+  outgoing.on("response", (response) => {
+    let text = "";
+    response.setEncoding("utf8");
+    response.on("data", (chunk: string) => {
+      text += chunk;
+    });
+    response.on("end", () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) }));
+  });
+  outgoing.end();
+  return promise;
+}
+
+const GOOD = { authorization: "Bearer wk-good", "sec-websocket-protocol": "tokilake.v2" };
+const UPGRADES: readonly [string, Record<string, string>, number, string][] = [
+  ["without a token", { "sec-websocket-protocol": "tokilake.v2" }, 401, "bad-key"],
+  ["without a subprotocol", { authorization: "Bearer wk-good" }, 400, "unsupported-version"],
+  ["with an unknown subprotocol", { ...GOOD, "sec-websocket-protocol": "tokilake.v3" }, 400, "unsupported-version"],
+  ["from a browser page", { ...GOOD, origin: "https://evil.example" }, 403, "origin-not-allowed"],
+];
+for (const [name, headers, status, code] of UPGRADES) {
+  test(`an upgrade ${name} is answered ${status} in JSON before the 101`, async () => {
+    await using hub = await new Hub().listen();
+
+    const answer = await upgradeAnswer(hub, headers);
+
+    assert.equal(answer.status, status);
+    const { error } = answer.body as { error: { code: string; message: string; type: string } };
+    assert.equal(error.code, code);
+    assert.ok(error.message !== "" && error.type !== "");
+  });
+}
+
+test("an upgrade that also offers other versions gets tokilake.v2", async () => {
+  await using hub = await new Hub().listen();
+
+  const answer = await upgradeAnswer(hub, { ...GOOD, "sec-websocket-protocol": "x.v9, tokilake.v2, tokilake.v1" });
+
+  assert.deepEqual(answer, { status: 101, body: "tokilake.v2" });
+});
+
+test("a full server answers 503, so does one whose authentication breaks with 500", async () => {
+  await using full = await new Hub({ limits: { maxPendingSessions: 0 } }).listen();
+  await using broken = await new Hub({
+    authenticate: () => {
+      throw new Error("database is gone");
+    },
+  }).listen();
+
+  assert.equal((await upgradeAnswer(full, GOOD)).status, 503);
+  const answer = await upgradeAnswer(broken, GOOD);
+  assert.equal(answer.status, 500);
+  assert.ok(!JSON.stringify(answer.body).includes("database"));
+});
+
+test("authentication that takes too long is answered 503", async () => {
+  await using hub = await new Hub({ authenticate: () => new Promise(() => {}), limits: { handshakeMs: 20 } }).listen();
+
+  assert.equal((await upgradeAnswer(hub, GOOD)).status, 503);
+});
+
+test("a worker that never registers is cut off", async () => {
+  await using hub = await new Hub({ limits: { handshakeMs: 50 } }).listen();
+  const socket = new WebSocket(`${hub.url.replace("http", "ws")}/`, ["tokilake.v2"], {
+    headers: { authorization: "Bearer wk-good" },
+  });
+
+  const code = await new Promise((resolve) => {
+    socket.on("close", resolve);
+  });
+
+  assert.equal(code, 1002);
+});
+
+test("a text message, and one of more than a mebibyte, end the connection with 1003 and 1009", async () => {
+  await using hub = await new Hub().listen();
+  for (const [message, expected] of [
+    ["text", 1003],
+    [Buffer.alloc(1024 * 1024 + 1), 1009],
+  ] as const) {
+    const socket = new WebSocket(`${hub.url.replace("http", "ws")}/`, ["tokilake.v2"], {
+      headers: { authorization: "Bearer wk-good" },
+    });
+    socket.on("open", () => socket.send(message));
+
+    const code = await new Promise((resolve) => {
+      socket.on("close", resolve);
+    });
+
+    assert.equal(code, expected);
+  }
+});
+
+test("a refused registration stops the worker with its code and changes nothing for the others", async () => {
+  const refusal = new TunnelRefusal({ status: 403, code: "name-taken", message: "this name is somebody else's" });
+  await using hub = await new Hub({
+    register: (_identity, registration) => {
+      if (registration.software === "intruder/1") throw refusal;
+    },
+  }).listen();
+  using _owner = new Worker(hub);
+  const session = await hub.sessions.until(() => true);
+  using intruder = new Worker(hub, { software: "intruder/1" });
+
+  const stopped = await intruder.states.until((state) => state.is === "stopped");
+
+  assert.deepEqual(stopped, {
+    is: "stopped",
+    reason: "refused",
+    code: "refused:name-taken",
+    message: "this name is somebody else's",
+  });
+  assert.equal(session.isAccepting, true);
+  assert.equal(hub.sessions.items.length, 1);
+});
+
+test("a refusal with a retry time makes the worker wait so long", async () => {
+  await using hub = await new Hub({
+    register: () => {
+      throw new TunnelRefusal({ status: 429, code: "busy", message: "later", retryAfterMs: 60_000 });
+    },
+  }).listen();
+  using worker = new Worker(hub);
+
+  const waiting = await worker.states.until((state) => state.is === "waiting");
+
+  assert.ok(waiting.is === "waiting" && waiting.code === "refused:busy" && waiting.retryInMs >= 60_000);
+});
+
+test("401 makes the worker wait five minutes when it is not its first failFast attempt", async () => {
+  await using hub = await new Hub().listen();
+  using worker = new Worker(hub, { token: "wk-bad" });
+
+  const waiting = await worker.states.until((state) => state.is === "waiting");
+
+  assert.deepEqual(waiting, {
+    is: "waiting",
+    attempt: 1,
+    retryInMs: 300_000,
+    reason: "unknown key",
+    code: "auth",
+    status: 401,
+  });
+});
+
+test("a hub that is not there is unreachable, and a proxy's Retry-After is obeyed", async () => {
+  const http = createServer((_request, response) => response.writeHead(503, { "retry-after": "120" }).end("busy"));
+  await new Promise<void>((resolve) => {
+    http.listen(0, "127.0.0.1", resolve);
+  });
+  // A TCP server that listens has an object for its address.
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  using busy = new Worker({ url });
+  const waiting = await busy.states.until((state) => state.is === "waiting");
+  assert.ok(waiting.is === "waiting" && waiting.retryInMs >= 120_000 && waiting.status === 503);
+  http.closeAllConnections();
+  await new Promise((resolve) => {
+    http.close(resolve);
+  });
+
+  using lonely = new Worker({ url });
+  const gone = await lonely.states.until((state) => state.is === "waiting");
+
+  assert.ok(gone.is === "waiting" && gone.code === "unreachable" && gone.reason.includes("ECONNREFUSED"));
+});
+
+test("a hub that speaks another version stops the worker", async () => {
+  const http = createServer();
+  const other = new WebSocketServer({ server: http, handleProtocols: () => false });
+  await new Promise<void>((resolve) => {
+    http.listen(0, "127.0.0.1", resolve);
+  });
+  // A TCP server that listens has an object for its address.
+  using worker = new Worker({ url: `http://127.0.0.1:${(http.address() as AddressInfo).port}` });
+
+  const stopped = await worker.states.until((state) => state.is === "stopped");
+
+  assert.ok(stopped.is === "stopped" && stopped.code === "version");
+  for (const socket of other.clients) socket.terminate();
+  await new Promise((resolve) => {
+    http.close(resolve);
+  });
+});
+
+test("updates reach the hub, the latest of those made before the connection too", async () => {
+  await using hub = await new Hub().listen();
+  using worker = new Worker(hub);
+  worker.client.update({ kind: "load", n: 1 });
+  worker.client.update({ kind: "load", n: 2 });
+  assert.deepEqual(await hub.updates.until(() => true), { kind: "load", n: 2 });
+
+  worker.client.update({ kind: "models" });
+
+  await hub.updates.until((details) => JSON.stringify(details) === '{"kind":"models"}');
+});
+
+test("a worker whose connection broke comes back as a newer generation", async () => {
+  await using hub = await new Hub().listen();
+  using _worker = new Worker(hub, { limits: { firstRetryMs: 1 } });
+  const first = await hub.sessions.until(() => true);
+
+  first.close("internal");
+  const second = await hub.sessions.until((session) => session !== first);
+
+  assert.equal(second.generation, 2);
+  assert.equal(second.registration.instanceId, first.registration.instanceId);
+});
+
+test("a new process with the same worker id takes over; the old one leaves when its stream is done", async () => {
+  await using hub = await new Hub().listen();
+  const release = Promise.withResolvers<void>();
+  using older = new Worker(hub, {
+    serve: async (stream) => {
+      stream.respond({ status: 200, headers: [] });
+      await release.promise;
+      stream.write(Buffer.from("finished"));
+      stream.end();
+    },
+  });
+  const oldSession = await hub.sessions.until(() => true);
+  const running = oldSession.open(OPENING);
+  running.end();
+  await running.head;
+
+  using _newer = new Worker(hub);
+  const newSession = await hub.sessions.until((session) => session !== oldSession);
+
+  assert.equal(oldSession.isAccepting, false);
+  assert.equal(newSession.isAccepting, true);
+  const waiting = await older.states.until((state) => state.is === "waiting");
+  assert.ok(waiting.is === "waiting" && waiting.code === "refused:superseded");
+  release.resolve();
+  assert.equal(await textOf(running.body), "finished");
+  const closed = await hub.closed.until(() => true);
+  assert.equal(closed.session, oldSession);
+  assert.equal(closed.reason.code, "superseded");
+  assert.deepEqual([...hub.tunnel.sessions], [newSession]);
+});
+
+test("draining the hub lets a running answer finish, takes no new one, and the worker comes back later", async () => {
+  await using hub = await new Hub().listen();
+  const release = Promise.withResolvers<void>();
+  using worker = new Worker(hub, {
+    serve: async (stream) => {
+      stream.respond({ status: 200, headers: [] });
+      await release.promise;
+      stream.end();
+    },
+  });
+  const session = await hub.sessions.until(() => true);
+  const running = session.open(OPENING);
+  running.end();
+  await running.head;
+
+  const drained = hub.tunnel.drain({ graceMs: 10_000 });
+  assert.throws(() => session.open(OPENING), { code: "refused", retrySafe: true });
+  release.resolve();
+
+  assert.equal(await textOf(running.body), "");
+  await drained;
+  assert.equal(hub.tunnel.sessions.size, 0);
+  assert.equal((await upgradeAnswer(hub, GOOD)).status, 503);
+  await worker.states.until((state) => state.is === "waiting");
+});
+
+test("draining the hub resets what is left at the deadline with shutdown", async () => {
+  await using hub = await new Hub().listen();
+  using _worker = new Worker(hub, { serve: (stream) => stream.respond({ status: 200, headers: [] }) });
+  const session = await hub.sessions.until(() => true);
+  const stream = session.open(OPENING);
+  stream.end();
+  await stream.head;
+
+  await hub.tunnel.drain({ graceMs: 20 });
+
+  await assert.rejects(textOf(stream.body), { code: "shutdown" });
+});
+
+test("draining the worker finishes what runs, then it is stopped", async () => {
+  await using hub = await new Hub().listen();
+  const release = Promise.withResolvers<void>();
+  using worker = new Worker(hub, {
+    serve: async (stream) => {
+      await release.promise;
+      await echo(stream);
+    },
+  });
+  const session = await hub.sessions.until(() => true);
+  const stream = session.open(OPENING);
+  stream.write(Buffer.from("late"));
+  stream.end();
+  while (worker.client.streamCount === 0) await new Promise(setImmediate);
+
+  const drained = worker.client.drain({ graceMs: 10_000 });
+  release.resolve();
+
+  assert.equal(await textOf(stream.body), "late");
+  await drained;
+  assert.deepEqual(worker.client.state.is, "stopped");
+  await hub.closed.until(() => true);
+});
+
+test("a serve that throws resets its stream with internal and hurts no other", async () => {
+  await using hub = await new Hub().listen();
+  using _worker = new Worker(hub, {
+    serve: (stream) => {
+      if (stream.opening.requestId === "bad") throw new Error("oops");
+      return echo(stream);
+    },
+  });
+  const session = await hub.sessions.until(() => true);
+  const bad = session.open({ ...OPENING, requestId: "bad" });
+  const good = session.open(OPENING);
+  good.end();
+
+  await assert.rejects(bad.head, { code: "internal", isLocal: false });
+  assert.equal((await good.head).status, 200);
+});
+
+test("closing a session ends every stream with its code on both sides", async () => {
+  await using hub = await new Hub().listen();
+  const ended = new Journal<string>();
+  using _worker = new Worker(hub, {
+    serve: (stream) => {
+      stream.signal.addEventListener("abort", () => ended.add(String(stream.signal.reason)));
+    },
+  });
+  const session = await hub.sessions.until(() => true);
+  const stream = session.open(OPENING);
+  while (session.bytesSent === 0 || session.roundTripMs === undefined) await new Promise(setImmediate);
+  const { head } = stream;
+
+  session.close("revoked", "the key was revoked");
+
+  await assert.rejects(head, { code: "revoked", isLocal: true });
+  await ended.until((reason) => reason === "TunnelError: revoked");
+});
+
+test("a stuck reader never delays another stream", async () => {
+  await using hub = await new Hub().listen();
+  using _worker = new Worker(hub, {
+    serve: async (stream) => {
+      stream.respond({ status: 200, headers: [] });
+      const size = stream.opening.requestId === "stuck" ? 4_000_000 : 100;
+      stream.write(Buffer.alloc(size));
+      stream.end();
+    },
+  });
+  const session = await hub.sessions.until(() => true);
+  const stuck = session.open({ ...OPENING, requestId: "stuck" });
+  await stuck.head;
+
+  for (let count = 0; count < 50; count++) {
+    const stream = session.open(OPENING);
+    assert.equal((await textOf(stream.body)).length, 100);
+  }
+  assert.ok(session.bytesReceived < 400_000, "the stuck stream sent more than its window");
 });
