@@ -48,12 +48,20 @@ function waitingReason(state: Extract<LinkState, { is: "waiting" }>, hub: URL): 
     case "auth":
       return `${hub.host} refused the token (${state.reason}); is the worker key revoked?`;
     case "lost":
-      return `connection to ${hub.host} lost (${state.reason})`;
+      return `connection to ${hub.host} lost (${plain(state.reason)})`;
     case "unreachable":
-      return `${hub.host} is not reachable (${state.reason}); is the hub running?`;
+      return `${hub.host} is not reachable (${plain(state.reason)}); is the hub running?`;
     default:
       return `${hub.host} does not take this worker now (${state.reason})`;
   }
+}
+
+/** The system's and the tunnel's words, for people. */
+function plain(reason: string): string {
+  if (reason.includes("ECONNREFUSED")) return "connection refused";
+  if (reason.includes("ENOTFOUND") || reason.includes("EAI_AGAIN")) return "no such host";
+  if (reason.includes("ETIMEDOUT")) return "no answer";
+  return reason.replace(/^worker-lost: /, "");
 }
 
 function seconds(ms: number): string {

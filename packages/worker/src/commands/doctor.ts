@@ -26,12 +26,19 @@ export async function doctor(line: CommandLine, context: CommandContext): Promis
     now: () => context.monotonicMs(),
   };
   const found = await discoverEngines(await portsOf(options), dispatcher);
-  context.print(section("Engines on this machine", engineRows(found)));
+  context.print(section("Engines on this machine", engineRows(found, options.modelTargets.length > 0)));
 
   const source = openSource(options);
   closing.defer(() => source.close());
   await source.refresh();
   context.print(section("Would publish", publishedRows(source)));
+  if (source.notes.length > 0)
+    context.print(
+      section(
+        "Notes",
+        source.notes.map((note) => [note]),
+      ),
+    );
   context.print(section("Machine", hardwareRows(await readHardware())));
 
   const hub = await checkedHub(config);
@@ -52,7 +59,7 @@ function configOrMistakes(
 }
 
 function defaultDiscovery(line: CommandLine, context: CommandContext): DiscoveryConfig {
-  const ports = context.env["TOKIAME_DISCOVERY_PORTS"]?.split(",").map(Number);
+  const ports = context.env["TOKIAME_DISCOVERY_PORTS"]?.split(",").map(Number).filter(Number.isInteger);
   return {
     ports,
     ollamaHost: context.env["OLLAMA_HOST"],
@@ -73,16 +80,17 @@ function configRows(config: Config | undefined, mistakes: readonly string[]): st
   ];
 }
 
-function engineRows(found: readonly FoundEngine[]): string[][] {
+function engineRows(found: readonly FoundEngine[], isConfigured: boolean): string[][] {
   if (found.length === 0) return [["none", "start Ollama, vLLM, SGLang, llama.cpp or LM Studio"]];
   return found.map(({ url, kind, recognition, verdict }) => {
     const version = recognition.version === undefined ? "" : ` ${recognition.version}`;
-    return [`port ${url.port}`, `${kind.title}${version}`, VERDICTS[verdict]];
+    const advice = isConfigured ? "shared only as model_targets says" : VERDICTS[verdict];
+    return [`port ${url.port}`, `${kind.title}${version}`, advice];
   });
 }
 
 const VERDICTS = {
-  publish: "known, shared unless model_targets names others",
+  publish: "known, shared",
   confirm: "generic, confirm with --yes",
   "needs-key": "needs an API key: name it in model_targets with api_keys",
 } as const satisfies Record<FoundEngine["verdict"], string>;
@@ -100,9 +108,8 @@ function publishedRows(source: TargetSource): string[][] {
       ...(model.loaded === true ? ["loaded"] : []),
     ].join(", "),
   ]);
-  const notes = source.notes.map((note) => ["note", note]);
-  if (rows.length === 0) return [["nothing", "no model of any engine"], ...notes];
-  return [...rows, ...targets.map(({ name, slots }) => [name, `${plural(slots ?? 0, "slot")}`]), ...notes];
+  if (rows.length === 0) return [["nothing", "no model of any engine"]];
+  return [...rows, ...targets.map(({ name, slots }) => [`target ${name}`, plural(slots ?? 0, "slot")])];
 }
 
 function hardwareRows(hardware: Hardware): string[][] {

@@ -64,7 +64,8 @@ export async function run(line: CommandLine, context: CommandContext): Promise<v
   try {
     await Promise.race([context.stopAsked, refused.promise]);
     const running = [...worker.targets.values()].reduce((sum, target) => sum + target.running, 0);
-    log.info({}, `stopping: ${plural(running, "stream")} may finish within ${Math.round(config.drainMs / 1000)} s`);
+    const grace = `${plural(running, "stream")} may finish within ${Math.round(config.drainMs / 1000)} s`;
+    log.info({}, running === 0 ? "stopping" : `stopping: ${grace}; press Ctrl-C again to end now`);
     await worker.drain(config.drainMs);
   } finally {
     await worker.close();
@@ -105,7 +106,9 @@ function targetLine(target: Target): string {
 
 function reportState(state: LinkState, hub: URL, log: TunnelLog): void {
   const text = linkLine(state, hub);
-  if (state.is === "waiting") log.warn({}, text);
+  // Of a hub that stays away, the 1st, 2nd, 4th, 8th … attempt is told.
+  const isTold = state.is === "waiting" && (state.attempt & (state.attempt - 1)) === 0;
+  if (isTold) log.warn({}, text);
   else if (state.is === "connected" || state.is === "stopped") log.info({}, text);
   else log.debug({}, text);
 }

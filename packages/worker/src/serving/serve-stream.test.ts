@@ -361,7 +361,9 @@ test("an engine that answers during the upload stops it and its answer arrives",
   stream.push(Buffer.from(`{"model":"m","input":"${"x".repeat(2_000_000)}`));
   const served = serve(stream, engine.target);
   const { response } = await engine.asked();
-  response.writeHead(413).end("too long");
+  response.writeHead(413).write("too ");
+  await stream.until(() => stream.stoppedWith !== undefined);
+  response.end("long");
   await served;
 
   assert.deepEqual([stream.answer?.status, stream.text, stream.stoppedWith], [413, "too long", "no-error"]);
