@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { rootCertificates } from "node:tls";
+import { getCACertificates } from "node:tls";
 
 import { WebSocket } from "ws";
 
@@ -49,7 +49,9 @@ export function dial(options: DialOptions): () => void {
     handshakeTimeout: options.timeoutMs,
     followRedirects: false,
     headers: { Authorization: `Bearer ${options.token}` },
-    ...(options.caCertificates === undefined ? {} : { ca: [...rootCertificates, ...[options.caCertificates].flat()] }),
+    ...(options.caCertificates === undefined
+      ? {}
+      : { ca: [...getCACertificates("default"), ...[options.caCertificates].flat()] }),
   });
   let isDone = false;
   const finish = (report: () => void): void => {

@@ -187,7 +187,7 @@ export class FrameReceiver {
       if (hasEnd) stream.onEnd(undefined);
     } catch (error) {
       if (!(error instanceof TunnelError)) throw error;
-      this.#fault(stream, error.code, error.message);
+      this.#fault(stream, error.code, error.detail);
     }
   }
 
@@ -233,7 +233,7 @@ export class FrameReceiver {
       stream.onEnd(decodeTrailers(frame.payload()));
     } catch (error) {
       if (!(error instanceof TunnelError)) throw error;
-      this.#fault(stream, error.code, error.message);
+      this.#fault(stream, error.code, error.detail);
     }
   }
 

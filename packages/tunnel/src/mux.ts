@@ -197,7 +197,9 @@ export class Mux implements StreamHost, FrameTarget {
     if (options.tells) {
       // What was said before, such as why a registration is refused, must not come behind the GOAWAY.
       this.#sendOne();
-      const goaway = { code: error.code, graceMs: 0, reconnectAfterMs: 0, message: error.message };
+      // What went wrong inside this program is not the peer's business.
+      const message = error.code === "internal" ? "" : error.detail;
+      const goaway = { code: error.code, graceMs: 0, reconnectAfterMs: 0, message };
       this.#scheduler.addUrgent(encodeGoaway({ ...goaway, lastId: this.highestReceivedId }));
       this.#sendOne();
     }
@@ -350,7 +352,7 @@ function refused(message: string): TunnelError {
 
 /** A request of which nothing was handed to the carrier may be sent elsewhere. */
 function sessionError(error: TunnelError, stream: MuxStream): TunnelError {
-  const { code, message, isLocal } = error;
+  const { code, detail: message, isLocal } = error;
   return new TunnelError(code, { message, isLocal, retrySafe: stream.isOpener && !stream.isKnownToPeer });
 }
 

@@ -279,6 +279,7 @@ class Client implements TunnelClient, ClientLinkOwner {
   #tick(): void {
     for (const link of this.#links) link.tick();
     this.#sendUpdates();
+    if (this.streamCount === 0) this.#slabs.trim();
   }
 
   #sendUpdates(): void {

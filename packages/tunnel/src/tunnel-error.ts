@@ -83,6 +83,8 @@ export class TunnelError extends Error {
   /** The peer says that it also stopped the engine's work. */
   readonly backendCancelled: boolean;
   readonly isLocal: boolean;
+  /** The message without the code before it; "" when there was none. */
+  readonly detail: string;
 
   constructor(code: TunnelErrorCode, options: TunnelErrorOptions = {}) {
     super(options.message === undefined || options.message === "" ? code : `${code}: ${options.message}`);
@@ -90,5 +92,6 @@ export class TunnelError extends Error {
     this.retrySafe = options.retrySafe ?? false;
     this.backendCancelled = options.backendCancelled ?? false;
     this.isLocal = options.isLocal ?? true;
+    this.detail = options.message ?? "";
   }
 }

@@ -559,3 +559,22 @@ test("a stuck reader never delays another stream", async () => {
   }
   assert.ok(session.bytesReceived < 400_000, "the stuck stream sent more than its window");
 });
+
+test("a program error while registering ends the session without telling the worker what it was", async () => {
+  await using hub = await new Hub({
+    register: () => {
+      throw new Error("password of the database");
+    },
+  }).listen();
+  using worker = new Worker(hub);
+
+  const waiting = await worker.states.until((state) => state.is === "waiting");
+
+  assert.ok(!JSON.stringify(waiting).includes("password"));
+});
+
+test("bad addresses and tokens are refused at once", () => {
+  assert.throws(() => new Worker({ url: "ftp://hub" }), TypeError);
+  assert.throws(() => new Worker({ url: "http://127.0.0.1:1" }, { token: "a\r\nb" }), TypeError);
+  assert.throws(() => new Worker({ url: "http://127.0.0.1:1" }, { token: "" }), TypeError);
+});
