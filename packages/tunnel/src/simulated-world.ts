@@ -207,6 +207,9 @@ export class SimulatedPair {
       limits?: Partial<TunnelLimits>;
       hub?: Partial<MuxEvents>;
       worker?: Partial<MuxEvents>;
+      /** Other lines than the simulated ones. */
+      toWorker?: MuxCarrier;
+      toHub?: MuxCarrier;
     },
   ) {
     this.world = world;
@@ -231,7 +234,7 @@ export class SimulatedPair {
       role: "hub",
       pool: this.hubPool,
       slabs: new SlabAllocator(),
-      carrier: this.toWorker,
+      carrier: options.toWorker ?? this.toWorker,
       events: { ...NO_EVENTS, ...options.hub },
     });
     this.worker = new Mux({
@@ -239,7 +242,7 @@ export class SimulatedPair {
       role: "worker",
       pool: this.workerPool,
       slabs: new SlabAllocator(),
-      carrier: this.toHub,
+      carrier: options.toHub ?? this.toHub,
       events: { ...NO_EVENTS, ...options.worker },
     });
     this.hub.start("simulated/1");

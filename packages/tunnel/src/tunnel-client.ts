@@ -93,7 +93,8 @@ class Client implements TunnelClient, ClientLinkOwner {
   #isFirstAttempt = true;
   #connectedAtMs: number | undefined;
   #updates: unknown[] = [];
-  #sentUpdateAtMs = 0;
+  #sentUpdateAtMs = -UPDATE_EVERY_MS;
+  #updateTimer: NodeJS.Timeout | undefined;
   #giveUpDial: (() => void) | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #tickTimer: NodeJS.Timeout | undefined;
@@ -264,6 +265,7 @@ class Client implements TunnelClient, ClientLinkOwner {
     if (this.#state.is === "stopped") return;
     this.#cancelDial();
     clearInterval(this.#tickTimer);
+    clearTimeout(this.#updateTimer);
     this.#state = state;
     this.#link = undefined;
     for (const link of this.#links) link.mux.close(new TunnelError("shutdown"), { tells: true });
@@ -286,10 +288,22 @@ class Client implements TunnelClient, ClientLinkOwner {
     const link = this.#link;
     while (link?.isRegistered === true && this.#updates.length > 0) {
       const now = performance.now();
-      if (now - this.#sentUpdateAtMs < UPDATE_EVERY_MS || !this.#sendUpdate(link, this.#updates[0])) return;
+      const waitMs = this.#sentUpdateAtMs + UPDATE_EVERY_MS - now;
+      if (waitMs > 0) {
+        this.#sendUpdatesIn(waitMs);
+        return;
+      }
+      if (!this.#sendUpdate(link, this.#updates[0])) return;
       this.#sentUpdateAtMs = now;
       this.#updates.shift();
     }
+  }
+
+  #sendUpdatesIn(ms: number): void {
+    this.#updateTimer ??= setTimeout(() => {
+      this.#updateTimer = undefined;
+      this.#sendUpdates();
+    }, ms).unref();
   }
 
   /** False: try later. One that can never be sent counts as sent. */
