@@ -124,6 +124,42 @@ test("while the keys cannot be read the known ones stay good, and the change is 
   assert.deepEqual(log.messages, ["keys could not be read again; new and revoked keys are not seen until they can"]);
 });
 
+test("a key that is revoked while the keys are loaded for the first time stays revoked", async () => {
+  using store = new MemoryKeys();
+  const { secret, key } = await issueKey(store, { kind: "api", name: "a", nowMs: 0 });
+  const answers = store.holdAnswers();
+
+  const opening = StoredKeyRing.open(store, new SilentLog());
+  await store.revoke(key.id, 1);
+  await settled();
+  // The look that began later, and knows of the revocation, ends first.
+  for (const answer of answers.toReversed()) {
+    answer();
+    await settled();
+  }
+  using ring = await opening;
+
+  assert.equal(answers.length, 2);
+  assert.equal(ring.identify(secret, "api").outcome, "revoked");
+});
+
+test("a change during a look is looked at again", async () => {
+  using store = new MemoryKeys();
+  using ring = await StoredKeyRing.open(store, new SilentLog());
+  const answers = store.holdAnswers();
+
+  const first = await issueKey(store, { kind: "api", name: "a", nowMs: 0 });
+  const second = await issueKey(store, { kind: "api", name: "b", nowMs: 0 });
+  for (const next of [0, 1]) {
+    await settled();
+    answers[next]?.();
+  }
+  await settled();
+
+  assert.equal(ring.identify(first.secret, "api").outcome, "known");
+  assert.equal(ring.identify(second.secret, "api").outcome, "known");
+});
+
 test("a key ring cannot be opened without its keys", async () => {
   using store = new MemoryKeys();
   store.isBroken = true;
@@ -132,7 +168,10 @@ test("a key ring cannot be opened without its keys", async () => {
   assert.equal(store.watchers.size, 0);
 });
 
-test("a key that the command line revokes is revoked in a running key ring", async () => {
+test("a key that the command line revokes is revoked in a running key ring", { timeout: 20_000 }, async (context) => {
+  // The watch does not keep a process alive; a hub's server does.
+  const keepAlive = setInterval(() => {}, 1000);
+  context.after(() => clearInterval(keepAlive));
   using folder = temporaryFolder();
   const tokilake = async (...argv: string[]): Promise<string> => {
     const main = new URL("../main.ts", import.meta.url).pathname;
@@ -146,10 +185,7 @@ test("a key that the command line revokes is revoked in a running key ring", asy
 
   const secret = await tokilake("keys", "create", "--kind", "worker", "--name", "pc");
   await tokilake("keys", "revoke", "pc");
-  // The watch does not keep a process alive; a hub's server does.
-  const keepAlive = setInterval(() => {}, 1000);
   const keyId = await revoked.promise;
-  clearInterval(keepAlive);
 
   assert.equal(ring.identify(secret, "worker").outcome, "revoked");
   assert.equal((await store.keys.list(1))[0]?.id, keyId);
@@ -165,6 +201,7 @@ class MemoryKeys implements Pick<KeyStore, "insert" | "changedSince" | "watch">,
   isBroken = false;
   #keys: KeyRecord[] = [];
   #revision = 0;
+  #held: (() => void)[] | undefined;
 
   async insert(key: Parameters<KeyStore["insert"]>[0]): Promise<void> {
     this.#revision += 1;
@@ -182,7 +219,18 @@ class MemoryKeys implements Pick<KeyStore, "insert" | "changedSince" | "watch">,
   async changedSince(revision: number, limit: number): Promise<readonly KeyRecord[]> {
     if (this.isBroken) throw new Error("broken");
     const changed = this.#keys.filter((key) => key.revision > revision);
+    if (this.#held !== undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#held.push(resolve);
+      await promise;
+    }
     return changed.toSorted((a, b) => a.revision - b.revision).slice(0, limit);
+  }
+
+  /** From now on each answer waits until it is let go; what it says is what was true when it was asked for. */
+  holdAnswers(): (() => void)[] {
+    this.#held = [];
+    return this.#held;
   }
 
   watch(onChange: () => void): () => void {

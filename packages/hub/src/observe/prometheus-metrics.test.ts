@@ -57,6 +57,7 @@ test("a model that nobody serves has no series of its own, and there are never m
   const series = lines.filter((line) => line.startsWith("tokilake_model_requests_total{"));
   assert.equal(series.length, 201);
   assert.ok(series.includes('tokilake_model_requests_total{model="other",outcome="complete"} 400'));
+  assert.ok(series.includes('tokilake_model_requests_total{model="served 199",outcome="complete"} 1'));
 });
 
 test("the tunnel's events are counted under the names that operators know", async () => {

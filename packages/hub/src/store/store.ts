@@ -1,7 +1,7 @@
 import type { KeyStore } from "./key-store.ts";
 import type { RequestLogStore } from "./request-log-store.ts";
 
-/** One connection to the database. Whoever opened it closes it. */
+/** One connection to the database. Whoever opened it closes it. The request log is written on a connection of its own. */
 export interface Store extends AsyncDisposable {
   readonly keys: KeyStore;
   readonly requestLog: RequestLogStore;
@@ -13,6 +13,6 @@ export interface StoreOptions {
    * the database is whole all the same; a crash of the process loses nothing either way.
    */
   readonly durability: "every-commit" | "bulk";
-  /** How long a statement waits, blocking, for another connection's write lock. 5,000 when left out; writes hold it for milliseconds. */
+  /** How long a write waits for another connection's, without blocking the thread. 5,000 when left out; writes take milliseconds. */
   readonly busyTimeoutMs?: number;
 }

@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { SQLInputValue, StatementSync } from "node:sqlite";
 
 import {
   CompiledQuery,
@@ -12,6 +12,8 @@ import {
   SqliteQueryCompiler,
 } from "kysely";
 
+import { type SqliteConnection, whenUnlocked } from "./when-unlocked.ts";
+
 /** Prepared statements kept per connection. The program has a few dozen texts; the bound is for those made of lists. */
 const MAX_STATEMENTS = 128;
 
@@ -19,25 +21,23 @@ const MAX_STATEMENTS = 128;
  * Kysely over `node:sqlite`, which has no dialect of its own. Statements run synchronously on the caller's thread.
  * Transactions begin `immediate`: one that first reads and then writes would otherwise fail with "locked", without
  * waiting, when another process wrote in between.
- *
- * @param explain Turns an error of the database into one for people.
  */
-export function nodeSqliteDialect(database: DatabaseSync, explain: (thrown: unknown) => unknown): Dialect {
+export function nodeSqliteDialect(sqlite: SqliteConnection): Dialect {
   return {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new NodeSqliteDriver(database, explain),
+    createDriver: () => new NodeSqliteDriver(sqlite),
     createIntrospector: (db: Kysely<unknown>) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
 }
 
 class NodeSqliteDriver implements Driver {
-  readonly #database: DatabaseSync;
+  readonly #sqlite: SqliteConnection;
   readonly #connection: NodeSqliteConnection;
 
-  constructor(database: DatabaseSync, explain: (thrown: unknown) => unknown) {
-    this.#database = database;
-    this.#connection = new NodeSqliteConnection(database, explain);
+  constructor(sqlite: SqliteConnection) {
+    this.#sqlite = sqlite;
+    this.#connection = new NodeSqliteConnection(sqlite);
   }
 
   async init(): Promise<void> {}
@@ -59,35 +59,33 @@ class NodeSqliteDriver implements Driver {
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
     // SQLite has rolled back by itself after some errors (disk full); a second time would hide the first error.
-    if (this.#database.isTransaction) await connection.executeQuery(CompiledQuery.raw("rollback"));
+    if (this.#sqlite.database.isTransaction) await connection.executeQuery(CompiledQuery.raw("rollback"));
   }
 
   async destroy(): Promise<void> {
-    this.#database.close();
+    this.#sqlite.database.close();
   }
 }
 
 class NodeSqliteConnection implements DatabaseConnection {
-  readonly #database: DatabaseSync;
-  readonly #explain: (thrown: unknown) => unknown;
+  readonly #sqlite: SqliteConnection;
   readonly #statements = new Map<string, StatementSync>();
 
-  constructor(database: DatabaseSync, explain: (thrown: unknown) => unknown) {
-    this.#database = database;
-    this.#explain = explain;
+  constructor(sqlite: SqliteConnection) {
+    this.#sqlite = sqlite;
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     try {
-      return this.#run(query);
+      return await whenUnlocked(this.#sqlite, () => this.#run<R>(query));
     } catch (thrown) {
-      throw this.#explain(thrown);
+      throw this.#sqlite.explain(thrown);
     }
   }
 
   async *streamQuery<R>(query: CompiledQuery): AsyncIterableIterator<QueryResult<R>> {
     // Not from the cache: another query with the same text would reset the cursor.
-    const statement = this.#database.prepare(query.sql);
+    const statement = this.#sqlite.database.prepare(query.sql);
     for (const row of statement.iterate(...query.parameters.map(toInputValue))) yield { rows: [row as R] };
   }
 
@@ -105,7 +103,7 @@ class NodeSqliteConnection implements DatabaseConnection {
   #prepare(sql: string): StatementSync {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
-    const statement = this.#database.prepare(sql);
+    const statement = this.#sqlite.database.prepare(sql);
     if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear();
     this.#statements.set(sql, statement);
     return statement;

@@ -12,6 +12,7 @@ import { nodeSqliteDialect } from "./node-sqlite-dialect.ts";
 import { toStoreError } from "./sqlite-error.ts";
 import { SqliteKeyStore } from "./sqlite-key-store.ts";
 import { SqliteRequestLogStore } from "./sqlite-request-log-store.ts";
+import { whenUnlocked } from "./when-unlocked.ts";
 
 const BUSY_TIMEOUT_MS = 5000;
 
@@ -23,12 +24,16 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   const explain = (thrown: unknown): unknown => toStoreError(thrown, path);
   try {
     makePrivateFile(path);
-    const database = openDatabase(path, options);
+    const database = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true });
+    const connection = { database, timeoutMs: options.busyTimeoutMs ?? BUSY_TIMEOUT_MS, explain };
     try {
-      const db = new Kysely<Schema>({ dialect: nodeSqliteDialect(database, explain) });
+      await whenUnlocked(connection, () => database.exec("pragma journal_mode = wal"));
+      database.exec(`pragma synchronous = ${options.durability === "every-commit" ? "full" : "normal"}`);
+      database.exec(`pragma journal_size_limit = ${MAX_IDLE_WAL_BYTES}`);
+      const db = new Kysely<Schema>({ dialect: nodeSqliteDialect(connection) });
       await migrate(db);
       const keys = new SqliteKeyStore(db, database);
-      const requestLog = new SqliteRequestLogStore(database, explain);
+      const requestLog = new SqliteRequestLogStore(connection);
       return { keys, requestLog, [Symbol.asyncDispose]: async () => close(keys, database) };
     } catch (thrown) {
       database.close();
@@ -53,22 +58,6 @@ function makePrivateFile(path: string): void {
     throw new StoreError("cannot-open", `The database ${path} cannot be opened: ${reasonOf(thrown)}.`, {
       cause: thrown,
     });
-  }
-}
-
-function openDatabase(path: string, options: StoreOptions): DatabaseSync {
-  const database = new DatabaseSync(path, {
-    timeout: options.busyTimeoutMs ?? BUSY_TIMEOUT_MS,
-    enableForeignKeyConstraints: true,
-  });
-  try {
-    database.exec("pragma journal_mode = wal");
-    database.exec(`pragma synchronous = ${options.durability === "every-commit" ? "full" : "normal"}`);
-    database.exec(`pragma journal_size_limit = ${MAX_IDLE_WAL_BYTES}`);
-    return database;
-  } catch (thrown) {
-    database.close();
-    throw thrown;
   }
 }
 

@@ -50,6 +50,12 @@ export function toStoreError(thrown: unknown, path: string): unknown {
   }
 }
 
+/** Another connection holds what was needed; later it may work. */
+export function isLocked(thrown: unknown): boolean {
+  const code = sqliteCode(thrown);
+  return code !== undefined && ((code & 0xff) === BUSY || (code & 0xff) === LOCKED);
+}
+
 function sqliteCode(thrown: unknown): number | undefined {
   if (!(thrown instanceof Error) || !("code" in thrown) || thrown.code !== "ERR_SQLITE_ERROR") return undefined;
   return "errcode" in thrown && typeof thrown.errcode === "number" ? thrown.errcode : 0;

@@ -1,7 +1,8 @@
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 
 import type { RequestLogStore, RequestRecord } from "../request-log-store.ts";
 import type { Schema } from "../schema.ts";
+import { type SqliteConnection, whenUnlocked } from "./when-unlocked.ts";
 
 /** A key's last use is kept to the minute: a busy key costs one update a minute, not one a request. */
 const LAST_USED_STEP_MS = 60_000;
@@ -37,17 +38,15 @@ const COLUMNS = Object.keys(FIELD_OF_COLUMN).join(", ");
 
 /** Prepared statements without Kysely: this is the one table that is written once per request. */
 export class SqliteRequestLogStore implements RequestLogStore {
-  readonly #database: DatabaseSync;
-  readonly #explain: (thrown: unknown) => unknown;
+  readonly #sqlite: SqliteConnection;
   readonly #insert: StatementSync;
   readonly #used: StatementSync;
   readonly #recent: StatementSync;
   readonly #trim: StatementSync;
 
-  /** @param explain Turns an error of the database into one for people. */
-  constructor(database: DatabaseSync, explain: (thrown: unknown) => unknown) {
-    this.#database = database;
-    this.#explain = explain;
+  constructor(sqlite: SqliteConnection) {
+    const { database } = sqlite;
+    this.#sqlite = sqlite;
     const places = FIELDS.map(() => "?");
     this.#insert = database.prepare(
       `insert into request_log (${COLUMNS}) values (${places.join(", ")}) on conflict (request_id) do nothing`,
@@ -65,34 +64,45 @@ export class SqliteRequestLogStore implements RequestLogStore {
 
   async insertBatch(records: readonly RequestRecord[]): Promise<void> {
     try {
-      this.#database.exec("begin immediate");
+      await whenUnlocked(this.#sqlite, () => this.#insertAll(records));
+    } catch (thrown) {
+      throw this.#sqlite.explain(thrown);
+    }
+  }
+
+  async recent(limit: number): Promise<readonly RequestRecord[]> {
+    try {
+      return await whenUnlocked(this.#sqlite, () => this.#recent.all(limit).map(toRequestRecord));
+    } catch (thrown) {
+      throw this.#sqlite.explain(thrown);
+    }
+  }
+
+  async trim(maxRows: number, step: number): Promise<number> {
+    try {
+      const { changes } = await whenUnlocked(this.#sqlite, () => this.#trim.run(maxRows, step));
+      return Number(changes);
+    } catch (thrown) {
+      throw this.#sqlite.explain(thrown);
+    }
+  }
+
+  /** One transaction, without a pause in it: nothing else can get onto this connection meanwhile. */
+  #insertAll(records: readonly RequestRecord[]): void {
+    const { database } = this.#sqlite;
+    database.exec("begin immediate");
+    try {
       const lastUse = new Map<string, number>();
       for (const record of records) {
         this.#insert.run(...FIELDS.map((field) => toColumn(record[field])));
         if (record.keyId !== undefined) lastUse.set(record.keyId, record.startedAtMs);
       }
       for (const [keyId, atMs] of lastUse) this.#used.run(atMs, keyId, LAST_USED_STEP_MS);
-      this.#database.exec("commit");
+      database.exec("commit");
     } catch (thrown) {
       // SQLite has rolled back by itself after some errors (disk full).
-      if (this.#database.isTransaction) this.#database.exec("rollback");
-      throw this.#explain(thrown);
-    }
-  }
-
-  async recent(limit: number): Promise<readonly RequestRecord[]> {
-    try {
-      return this.#recent.all(limit).map(toRequestRecord);
-    } catch (thrown) {
-      throw this.#explain(thrown);
-    }
-  }
-
-  async trim(maxRows: number, step: number): Promise<number> {
-    try {
-      return Number(this.#trim.run(maxRows, step).changes);
-    } catch (thrown) {
-      throw this.#explain(thrown);
+      if (database.isTransaction) database.exec("rollback");
+      throw thrown;
     }
   }
 }

@@ -52,13 +52,15 @@ test("a database is the same when it is opened again", async () => {
   assert.equal((await second.keys.list(10)).length, 1);
 });
 
-test("a change by another connection reaches a watcher", async () => {
+test("a change by another connection reaches a watcher", { timeout: 20_000 }, async (context) => {
+  // The watch does not keep a process alive; a hub's server does.
+  const keepAlive = setInterval(() => {}, 1000);
+  context.after(() => clearInterval(keepAlive));
   using folder = temporaryFolder();
   const url = `sqlite:${folder.file("hub.db")}`;
   await using watching = await openStore(url);
   await using changing = await openStore(url);
   const changed = Promise.withResolvers<void>();
-  const keepAlive = setInterval(() => {}, 1000);
   const stop = watching.keys.watch(changed.resolve);
 
   await changing.keys.insert(KEY);
@@ -66,7 +68,6 @@ test("a change by another connection reaches a watcher", async () => {
 
   assert.equal((await watching.keys.changedSince(0, 10)).length, 1);
   stop();
-  clearInterval(keepAlive);
 });
 
 test("four processes that open a new database at once all succeed, and the schema is made once", async () => {
@@ -84,6 +85,27 @@ test("four processes that open a new database at once all succeed, and the schem
   const codes = await Promise.all(processes.map(async (child) => (await once(child, "exit"))[0] as unknown));
 
   assert.deepEqual(codes, [0, 0, 0, 0]);
+});
+
+test("connections of one thread wait for each other instead of blocking it", { timeout: 20_000 }, async () => {
+  using folder = temporaryFolder();
+  const url = `sqlite:${folder.file("hub.db")}`;
+
+  const stores = await Promise.all([1, 2, 3].map(() => openStore(url)));
+  await Promise.all(
+    stores.map(async ({ keys }, index) => {
+      const id = `key_${index}`;
+      await keys.insert({ ...KEY, id, hash: id });
+      await keys.revoke(id, 1);
+    }),
+  );
+
+  const [first] = stores;
+  assert.deepEqual(
+    (await first?.keys.changedSince(0, 10))?.map((key) => key.revision),
+    [4, 5, 6],
+  );
+  await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()));
 });
 
 test("a database of a newer program is refused and left as it is", async () => {
