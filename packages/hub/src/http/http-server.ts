@@ -72,8 +72,10 @@ async function serve(
     query: mark < 0 ? "" : url.slice(mark + 1),
     askForBody: () => {
       if (client.waits) response.writeContinue();
+      exchange.reply.isBodyHeldBack = false;
     },
   };
+  exchange.reply.isBodyHeldBack = client.waits;
   if (deps.isDraining()) response.shouldKeepAlive = false;
   await answering((each) => route(deps, each), exchange, deps.log);
 }

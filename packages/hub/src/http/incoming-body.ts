@@ -51,6 +51,11 @@ export class IncomingBody {
     return this.#waiting.promise;
   }
 
+  /** Nobody wants the rest. Needed, as Node tells a request nothing any more once its answer is complete. */
+  stop(): void {
+    this.#fail(new AppError("client_closed"));
+  }
+
   #onData(chunk: Uint8Array): void {
     if (this.#failure !== undefined) return;
     this.#received += chunk.length;

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 
+import { dropBody, isStillSending } from "./early-answer.ts";
 import type { SseDialect } from "./error-body.ts";
 
 /** While a stream waits for its first content, a comment goes out this often, so that proxies keep the connection. */
@@ -16,12 +17,16 @@ export type ReplyForm =
 /** The answer to one request: its head, its bytes, and what became of them. */
 export class Reply {
   readonly requestId: string;
+  /** The client waits to be asked for its body (`Expect: 100-continue`), so none of it is on the way. */
+  isBodyHeldBack = false;
   readonly #response: ServerResponse;
   readonly #common: readonly string[];
   #form: ReplyForm = { is: "unsent" };
   #bytes = 0;
   #keepAlive: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
+  /** The answer overtakes the request's body, so the connection ends with it. */
+  #isEarly = false;
 
   /** @param common Header names and values, in turn, that go with every head. */
   constructor(response: ServerResponse, requestId: string, common: readonly string[] = []) {
@@ -61,7 +66,7 @@ export class Reply {
   head(status: number, headers: readonly string[], form: ReplyForm = { is: "opaque" }): void {
     this.stopKeepAlive();
     this.#form = form;
-    this.#response.writeHead(status, ["x-request-id", this.requestId, ...this.#common, ...headers]);
+    this.#writeHead(status, headers);
   }
 
   /** The head alone goes out now, when the first bytes will take a while. */
@@ -99,12 +104,15 @@ export class Reply {
   /** A clean end. */
   end(bytes?: Uint8Array | string): void {
     this.stopKeepAlive();
-    if (bytes === undefined) {
-      this.#response.end();
+    if (bytes !== undefined) this.#bytes += bytes.length;
+    if (!this.#isEarly) {
+      if (bytes === undefined) this.#response.end();
+      else this.#response.end(bytes);
       return;
     }
-    this.#bytes += bytes.length;
-    this.#response.end(bytes);
+    if (bytes !== undefined) this.#response.write(bytes);
+    if (this.isBodyHeldBack) this.#response.end();
+    else void dropBody(this.#response.req).then(() => this.#response.end());
   }
 
   /** Breaks the connection, so that what was sent cannot be taken for a whole answer. */
@@ -122,7 +130,7 @@ export class Reply {
       if (this.isGone) return;
       if (this.#form.is === "unsent") {
         this.#form = { is: "sse", dialect };
-        this.#response.writeHead(200, ["x-request-id", this.requestId, ...this.#common, ...headers]);
+        this.#writeHead(200, headers);
       }
       this.#response.write(KEEP_ALIVE_COMMENT);
     }, KEEP_ALIVE_MS);
@@ -131,5 +139,12 @@ export class Reply {
   stopKeepAlive(): void {
     clearInterval(this.#keepAlive);
     this.#keepAlive = undefined;
+  }
+
+  #writeHead(status: number, headers: readonly string[]): void {
+    this.#isEarly = isStillSending(this.#response.req);
+    const all = ["x-request-id", this.requestId, ...this.#common, ...headers];
+    if (this.#isEarly) all.push("connection", "close");
+    this.#response.writeHead(status, all);
   }
 }

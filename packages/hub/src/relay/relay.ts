@@ -67,7 +67,7 @@ async function viewBody(deps: RelayDeps, run: Run, exchange: Exchange): Promise<
   checkAnnouncedLength(request, maxBytes);
   exchange.askForBody();
   const incoming = new IncomingBody(request, { maxBytes });
-  run.requestBytes = () => incoming.received;
+  run.body = incoming;
   const length = request.headers["content-length"];
   const hints = {
     contentType,
@@ -92,6 +92,8 @@ async function answer(deps: RelayDeps, run: Run, view: RequestView, exchange: Ex
     const plan = { run, view, deadline, firstTokenMs, ...upload(run, view, exchange, deadline) };
     const good = await firstGoodAnswer(deps, plan);
     await pump(good, { run, deadline, idleMs: timeouts.idleMs });
+    // The engine may have answered before it had all of an upload.
+    if (view.body.rest !== undefined) run.giveUp(new AppError("client_closed"));
   } catch (thrown) {
     // Whatever still runs for this request ends now: an engine must not work for nobody.
     run.giveUp(toAppError(thrown));
@@ -146,6 +148,7 @@ function upload(
 /** Exactly once for each request: it sits in the one `finally` that every path leaves through. */
 function settle(deps: RelayDeps, run: Run, hold: Hold | undefined): void {
   run.reply.stopKeepAlive();
+  run.body?.stop();
   if (run.principal !== undefined) deps.active.remove(run.principal.keyId, run);
   const record = run.record();
   hold?.settle(record);

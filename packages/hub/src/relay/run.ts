@@ -1,5 +1,6 @@
 import { type AppError, ERROR_KINDS } from "../errors.ts";
 import type { FleetTarget } from "../fleet/fleet-target.ts";
+import type { IncomingBody } from "../http/incoming-body.ts";
 import type { Reply } from "../http/reply.ts";
 import type { Principal } from "../identity/key-ring.ts";
 import type { RequestOutcome, RequestRecord } from "../observe/request-log.ts";
@@ -16,8 +17,7 @@ export class Run {
   readonly startedAt = performance.now();
   principal: Principal | undefined;
   view: RequestView | undefined;
-  /** What the request body counted so far. */
-  requestBytes: () => number = () => 0;
+  body: IncomingBody | undefined;
   usage: () => Usage | undefined = () => undefined;
   attempts = 0;
   /** The target that answers, or that failed last. */
@@ -101,7 +101,7 @@ export class Run {
       workerId: this.target?.workerId,
       target: this.target?.name,
       attempts: this.attempts,
-      requestBytes: this.requestBytes(),
+      requestBytes: this.body?.received ?? 0,
       responseBytes: this.reply.bytes,
       ...this.usage(),
       firstByteMs: this.firstByteAt === undefined ? undefined : this.firstByteAt - this.startedAt,

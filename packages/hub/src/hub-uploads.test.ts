@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { request } from "node:http";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { answerJson, bodyOf, resetOf, startTestHub, type TestHub } from "./test-hub.ts";
+
+const TRANSCRIBE = "/v1/audio/transcriptions";
+const BOUNDARY = "xYzZY";
+const FORM_TYPE = `multipart/form-data; boundary=${BOUNDARY}`;
+
+function field(name: string, value: string): string {
+  return `--${BOUNDARY}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+}
+
+const FILE_HEAD = `--${BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\ncontent-type: audio/wav\r\n\r\n`;
+const END = `\r\n--${BOUNDARY}--\r\n`;
+
+function form(parts: readonly (string | Uint8Array)[]): Buffer {
+  return Buffer.concat(parts.map((part) => Buffer.from(part)));
+}
+
+function upload(hub: TestHub, body: Uint8Array, headers: Record<string, string> = {}, query = ""): Promise<Response> {
+  const all = { authorization: "Bearer sk-test", "content-type": FORM_TYPE, ...headers };
+  return fetch(`${hub.url}${TRANSCRIBE}${query}`, { method: "POST", body, headers: all });
+}
+
+async function connectHashing(hub: TestHub): Promise<void> {
+  await hub.connect(async (stream) => {
+    const hash = createHash("sha256");
+    for await (const chunk of stream.body) hash.update(chunk);
+    answerJson(stream, { model: stream.opening.model, sha256: hash.digest("hex") });
+  });
+}
+
+test("a small form finds its model behind the file, and arrives byte for byte", async () => {
+  await using hub = await startTestHub();
+  await connectHashing(hub);
+  const body = form([FILE_HEAD, Buffer.alloc(10_000, 7), "\r\n", field("model", "m"), END.slice(2)]);
+
+  const response = await upload(hub, body);
+
+  assert.deepEqual(await response.json(), { model: "m", sha256: createHash("sha256").update(body).digest("hex") });
+});
+
+test("a large form with its model first streams through, byte for byte", async () => {
+  await using hub = await startTestHub();
+  await connectHashing(hub);
+  const body = form([field("model", "m"), FILE_HEAD, Buffer.alloc(20_000_000, 7), END]);
+
+  const response = await upload(hub, body);
+
+  assert.deepEqual(await response.json(), { model: "m", sha256: createHash("sha256").update(body).digest("hex") });
+});
+
+test("a large form with its file first needs the model by header or address, and is told so", async () => {
+  await using hub = await startTestHub();
+  await connectHashing(hub);
+  const body = form([FILE_HEAD, Buffer.alloc(3_000_000, 7), "\r\n", field("model", "m"), END.slice(2)]);
+
+  const silent = await upload(hub, body);
+  const byHeader = await upload(hub, body, { "x-model": "m" });
+  const byAddress = await upload(hub, body, {}, "?model=m");
+
+  assert.equal(silent.status, 400);
+  assert.match(((await silent.json()) as { error: { message: string } }).error.message, /"x-model" or as "\?model="/);
+  assert.deepEqual([byHeader.status, byAddress.status], [200, 200]);
+});
+
+test("a small form is sent again to another worker, a large one that was begun is not", async () => {
+  await using hub = await startTestHub();
+  const asked: string[] = [];
+  await hub.connect(
+    async (stream) => {
+      asked.push("bad");
+      await bodyOf(stream);
+      stream.reset("target-reset");
+    },
+    { name: "bad" },
+  );
+  await hub.connect(
+    async (stream) => {
+      asked.push("good");
+      answerJson(stream, { length: (await bodyOf(stream)).length });
+    },
+    { name: "good" },
+  );
+  const small = form([field("model", "m"), FILE_HEAD, Buffer.alloc(100_000), END]);
+  const large = form([field("model", "m"), FILE_HEAD, Buffer.alloc(5_000_000), END]);
+
+  const retried = await upload(hub, small);
+  const failed = await upload(hub, large);
+
+  assert.deepEqual(await retried.json(), { length: small.length });
+  assert.equal(failed.status, 502);
+  assert.deepEqual(asked, ["bad", "good", "bad"]);
+});
+
+test("an upload is read no faster than the worker takes it", async () => {
+  await using hub = await startTestHub();
+  const opened = Promise.withResolvers<void>();
+  await hub.connect(async (stream) => {
+    opened.resolve();
+    await resetOf(stream);
+  });
+  const client = request(`${hub.url}${TRANSCRIBE}`, {
+    method: "POST",
+    headers: { authorization: "Bearer sk-test", "content-type": FORM_TYPE, "content-length": "200000000" },
+  });
+  client.on("error", () => {});
+  const chunk = Buffer.alloc(1_000_000);
+  let taken = 0;
+  const send = (): void => {
+    taken += chunk.length;
+    client.write(chunk);
+  };
+  client.on("drain", send);
+  client.write(field("model", "m") + FILE_HEAD);
+  send();
+
+  await opened.promise;
+  // Until nothing more goes: twice the same count, a little apart. A hub that reads on would take all in this time.
+  for (let before = -1; before !== taken; await sleep(100)) before = taken;
+
+  assert.ok(taken < 20_000_000, `${taken} bytes were taken`);
+  client.destroy();
+});
+
+test("a worker that answers before the upload's end is heard, and the connection is closed", async () => {
+  await using hub = await startTestHub();
+  await hub.connect((stream) => {
+    answerJson(stream, { error: { message: "no audio today" } }, 400);
+    stream.stop("no-error");
+  });
+  const body = form([field("model", "m"), FILE_HEAD, Buffer.alloc(2_500_000), END]);
+
+  const response = await upload(hub, body);
+
+  assert.equal(response.status, 400);
+  assert.deepEqual(await response.json(), { error: { message: "no audio today" } });
+});
+
+test("a form that is none is refused with what is wrong", async () => {
+  await using hub = await startTestHub();
+  const messages: string[] = [];
+
+  const noBoundary = await upload(hub, Buffer.from("x"), { "content-type": "multipart/form-data" });
+  for (const body of [
+    "{}",
+    form([...Array.from({ length: 101 }, (_, n) => field(`f${n}`, "")), END.slice(2)]),
+    form([field("model", "m"), field("model", "n"), END.slice(2)]),
+  ]) {
+    const response = await upload(hub, Buffer.from(body));
+    messages.push(`${response.status} ${((await response.json()) as { error: { message: string } }).error.message}`);
+  }
+
+  assert.equal(noBoundary.status, 400);
+  assert.deepEqual(messages, [
+    "400 The multipart body cannot be read: the body does not start with the boundary that the content type names.",
+    "400 The multipart body cannot be read: it has more than 100 parts.",
+    '400 The multipart body cannot be read: it has the field "model" twice.',
+  ]);
+});
