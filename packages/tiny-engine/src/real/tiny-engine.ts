@@ -107,6 +107,7 @@ function props({ model, modelName }: RouteContext): object {
     model_path: `${modelName}.gguf`,
     modalities: { vision: false, audio: false },
     build_info: model.release,
+    chat_template: model.chatTemplate,
   };
 }
 

@@ -66,6 +66,10 @@ export class TinyModel implements AsyncDisposable {
     return String(this.#llama.llamaCppRelease.release);
   }
 
+  get chatTemplate(): string {
+    return this.#template.template;
+  }
+
   get bytes(): number {
     return this.#model.size;
   }

@@ -47,6 +47,7 @@ export const ENGINE_IDENTITIES: Readonly<Record<EngineIdentityName, EngineIdenti
         default_generation_settings: { n_ctx: facts.contextLength },
         total_slots: facts.slots,
         model_path: facts.models[0] ?? "",
+        chat_template: "{{ messages }}",
         modalities: { vision: false, audio: false },
         build_info: VERSION,
       }),
