@@ -6,7 +6,7 @@ import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 
 import packageJson from "../package.json" with { type: "json" };
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -129,30 +129,34 @@ test("the doctor finds a free machine good, and says which check fails", async (
   assert.equal(bad.code, 1);
 });
 
-test("serve says where it listens, drains at the first signal and leaves the database closed", async () => {
-  using folder = temporaryFolder();
-  await using hub = await serving(folder.path);
+test(
+  "serve says where it listens, drains at the first signal and leaves the database closed",
+  { timeout: 20_000 },
+  async (context) => {
+    using folder = temporaryFolder();
+    const hub = await serving(context, folder.path);
 
-  const healthy = await fetch(`${hub.url}/healthz`);
-  hub.child.kill("SIGTERM");
-  const [code] = (await once(hub.child, "exit")) as [number | null];
+    const healthy = await fetch(`${hub.url}/healthz`);
+    hub.child.kill("SIGTERM");
+    const [code] = (await once(hub.child, "exit")) as [number | null];
 
-  assert.equal(healthy.status, 200);
-  assert.equal(code, 0);
-  assert.deepEqual(hub.messages(), [
-    "listening",
-    "there is no key yet; make one: tokilake keys create --kind api --name NAME",
-    "stopping: running requests may end; signal again to stop at once",
-    "stopped",
-  ]);
-  // SQLite takes these away when the last connection closes.
-  assert.equal(existsSync(folder.file("tokilake.db-wal")), false);
-});
+    assert.equal(healthy.status, 200);
+    assert.equal(code, 0);
+    assert.deepEqual(hub.messages(), [
+      "listening",
+      "there is no key yet; make one: tokilake keys create --kind api --name NAME",
+      "stopping: running requests may end; signal again to stop at once",
+      "stopped",
+    ]);
+    // SQLite takes these away when the last connection closes.
+    assert.equal(existsSync(folder.file("tokilake.db-wal")), false);
+  },
+);
 
-test("a second hub on the same port says so in one line", async () => {
+test("a second hub on the same port says so in one line", { timeout: 20_000 }, async (context) => {
   using folder = temporaryFolder();
   using other = temporaryFolder();
-  await using hub = await serving(folder.path);
+  const hub = await serving(context, folder.path);
   const { port } = new URL(hub.url);
 
   const { stderr, code } = await tokilake(other.path, "--host", "127.0.0.1", "--port", port);
@@ -169,10 +173,10 @@ test("a second hub on the same port says so in one line", async () => {
   assert.equal(doctor.code, 0);
 });
 
-test("a key that is revoked while the hub runs is refused at once", async () => {
+test("a key that is revoked while the hub runs is refused at once", { timeout: 20_000 }, async (context) => {
   using folder = temporaryFolder();
   const created = await tokilake(folder.path, "keys", "create", "--kind", "api", "--name", "a");
-  await using hub = await serving(folder.path);
+  const hub = await serving(context, folder.path);
   const ask = async (): Promise<number> => {
     const headers = { authorization: `Bearer ${created.stdout.trim()}` };
     return (await fetch(`${hub.url}/v1/models`, { headers })).status;
@@ -189,25 +193,29 @@ test("a key that is revoked while the hub runs is refused at once", async () => 
   assert.deepEqual([before, after], [200, 401]);
 });
 
-test("a request that runs at the first signal is answered before the hub ends", { timeout: 20_000 }, async () => {
+test(
+  "a request that runs at the first signal is answered before the hub ends",
+  { timeout: 20_000 },
+  async (context) => {
+    using folder = temporaryFolder();
+    const hub = await serving(context, folder.path);
+    const asking = await halfRequest(hub.url, folder.path);
+
+    hub.child.kill("SIGINT");
+    await hub.said("stopping: running requests may end; signal again to stop at once");
+    asking.end('"messages": []}');
+    const [answer] = (await once(asking, "response")) as [IncomingMessage];
+    const body = await text(answer);
+    await hub.said("stopped");
+
+    // No worker is connected. A request that comes after the signal is told `shutting_down`.
+    assert.match(body, /"code":"no_worker"/);
+  },
+);
+
+test("the second signal ends the hub at once, whatever runs", { timeout: 20_000 }, async (context) => {
   using folder = temporaryFolder();
-  await using hub = await serving(folder.path);
-  const asking = await halfRequest(hub.url, folder.path);
-
-  hub.child.kill("SIGINT");
-  await hub.said("stopping: running requests may end; signal again to stop at once");
-  asking.end('"messages": []}');
-  const [answer] = (await once(asking, "response")) as [IncomingMessage];
-  const body = await text(answer);
-  await hub.said("stopped");
-
-  // No worker is connected. A request that comes after the signal is told `shutting_down`.
-  assert.match(body, /"code":"no_worker"/);
-});
-
-test("the second signal ends the hub at once, whatever runs", { timeout: 20_000 }, async () => {
-  using folder = temporaryFolder();
-  await using hub = await serving(folder.path);
+  const hub = await serving(context, folder.path);
   const asking = await halfRequest(hub.url, folder.path);
   asking.on("error", () => {});
 
@@ -235,7 +243,7 @@ async function halfRequest(url: string, dataDir: string): Promise<ClientRequest>
   return asking;
 }
 
-interface Serving extends AsyncDisposable {
+interface Serving {
   readonly child: ChildProcess;
   readonly url: string;
   /** Of the log so far. */
@@ -244,10 +252,12 @@ interface Serving extends AsyncDisposable {
   said(message: string): Promise<void>;
 }
 
-/** A hub that listens. Killed at the end, when it still runs. */
-async function serving(dataDir: string): Promise<Serving> {
+/** A hub that listens. Killed at the end of the test, when it still runs. */
+async function serving(context: TestContext, dataDir: string): Promise<Serving> {
   const env = { PATH: process.env["PATH"], TOKILAKE_DATA_DIR: dataDir, TOKILAKE_HOST: "127.0.0.1", TOKILAKE_PORT: "0" };
   const child = spawn(process.execPath, [MAIN], { env, stdio: ["ignore", "pipe", "inherit"] });
+  // Runs also when the test's time is over and it never gets to its end.
+  context.after(() => child.kill("SIGKILL"));
   const entries: Record<string, unknown>[] = [];
   const lines = createInterface(child.stdout);
   lines.on("line", (line) => entries.push(JSON.parse(line) as Record<string, unknown>));
@@ -259,11 +269,6 @@ async function serving(dataDir: string): Promise<Serving> {
     messages,
     async said(message) {
       while (!messages().includes(message)) await once(lines, "line");
-    },
-    async [Symbol.asyncDispose]() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill("SIGKILL");
-      await once(child, "exit");
     },
   };
 }
