@@ -2,6 +2,9 @@
 import { runCli } from "./cli/cli.ts";
 import { failureOf } from "./cli/failure.ts";
 
+// `tokilake keys list | head -1`: the reader has what it wanted.
+process.stdout.on("error", () => {});
+
 try {
   await runCli(process.argv.slice(2), {
     env: process.env,
