@@ -41,6 +41,7 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
   const { source, log, now } = deps;
   const facts = { nodeName: config.nodeName, groups: config.groups, hardware: deps.hardware };
   const announce = (): ModelsAnnouncement => modelsAnnouncement(source.targets.values(), facts);
+  let reporter: Reporter | undefined;
   const client = connectTunnel({
     url: config.gatewayUrl.href,
     token: config.token,
@@ -48,26 +49,29 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
     software: deps.software,
     details: announce,
     serve: (stream) => serveStream(stream, { targetOf: (name) => source.targets.get(name), log, now }),
-    onState: (state) => deps.onState(state),
+    onState: (state) => {
+      if (state.is === "connected") reporter?.forgetLoad();
+      deps.onState(state);
+    },
     failFast: true,
     limits: { ...linkLimits(config), ...deps.limits },
     log,
   });
-  const reporter = new Reporter(client, announce, deps);
+  const started = (reporter = new Reporter(client, announce, deps));
   return {
     get state() {
       return client.state;
     },
     targets: source.targets,
     announcement: announce,
-    refresh: () => reporter.refresh(),
+    refresh: () => started.refresh(),
     async drain(graceMs) {
-      reporter.stop();
+      started.stop();
       await client.drain({ graceMs });
       await source.close();
     },
     async close() {
-      reporter.stop();
+      started.stop();
       client.close();
       await source.close();
     },
@@ -90,9 +94,11 @@ class Reporter {
     this.#announce = announce;
     this.#deps = deps;
     this.#lastModels = JSON.stringify(announce());
+    const report = (error: unknown): void =>
+      deps.log.error({ err: error }, "unexpected failure while looking at engines");
     this.#timers = [
-      setInterval(() => void this.refresh(), LIMITS.refreshMs),
-      setInterval(() => void this.#reportLoad(), LIMITS.loadReportMs),
+      setInterval(() => void this.refresh().catch(report), LIMITS.refreshMs),
+      setInterval(() => void this.#reportLoad().catch(report), LIMITS.loadReportMs),
     ];
   }
 
@@ -100,8 +106,7 @@ class Reporter {
     // A look that takes longer than the time between two must not pile up.
     if (this.#isLooking) return;
     this.#isLooking = true;
-    await this.#deps.source.refresh();
-    this.#isLooking = false;
+    await this.#deps.source.refresh().finally(() => (this.#isLooking = false));
     const announcement = this.#announce();
     const models = JSON.stringify(announcement);
     if (models === this.#lastModels) return;
@@ -111,6 +116,11 @@ class Reporter {
     this.#deps.onChange();
   }
 
+  /** A new session of the hub knows nothing of our load. */
+  forgetLoad(): void {
+    this.#lastLoad = "";
+  }
+
   stop(): void {
     for (const timer of this.#timers) clearInterval(timer);
   }
@@ -118,8 +128,7 @@ class Reporter {
   async #reportLoad(): Promise<void> {
     if (this.#isAsking) return;
     this.#isAsking = true;
-    await this.#deps.source.refreshLoad();
-    this.#isAsking = false;
+    await this.#deps.source.refreshLoad().finally(() => (this.#isAsking = false));
     const load = loadAnnouncement(this.#deps.source.targets.values());
     const text = JSON.stringify(load);
     if (text === this.#lastLoad) return;

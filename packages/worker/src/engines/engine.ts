@@ -1,4 +1,3 @@
-import type { ServedModel } from "../targets/target.ts";
 import type { EngineProbe } from "./probe.ts";
 
 /**
@@ -16,6 +15,20 @@ export interface EngineKind {
   listModels(probe: EngineProbe, memory: ModelMemory): Promise<readonly ServedModel[] | undefined>;
   /** The engine's own view of its load, where it has one. */
   readLoad?(probe: EngineProbe): Promise<EngineLoad | undefined>;
+}
+
+/** A model as an engine offers it. Absent fields are unknown, never zero or false. */
+export interface ServedModel {
+  /** The public name. */
+  readonly id: string;
+  /** The engine's own name. */
+  readonly upstream: string;
+  /** Tokens. */
+  readonly contextLength?: number;
+  /** "chat", "tools", "vision", "embeddings", "reasoning", "audio". */
+  readonly capabilities?: readonly string[];
+  /** In the engine's memory now. */
+  readonly loaded?: boolean;
 }
 
 export interface Recognition {

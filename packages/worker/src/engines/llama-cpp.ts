@@ -1,7 +1,6 @@
 import * as z from "zod";
 
-import type { ServedModel } from "../targets/target.ts";
-import type { EngineKind } from "./engine.ts";
+import type { EngineKind, ServedModel } from "./engine.ts";
 import { metricValue } from "./metrics.ts";
 import { isOwnedBy, type ListedModel, listedModels } from "./openai-compatible.ts";
 import type { EngineProbe } from "./probe.ts";

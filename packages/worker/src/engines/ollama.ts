@@ -1,7 +1,6 @@
 import * as z from "zod";
 
-import type { ServedModel } from "../targets/target.ts";
-import type { EngineKind, ModelMemory } from "./engine.ts";
+import type { EngineKind, ModelMemory, ServedModel } from "./engine.ts";
 import type { EngineProbe } from "./probe.ts";
 
 const version = z.looseObject({ version: z.string().max(64) });

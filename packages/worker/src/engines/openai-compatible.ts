@@ -1,7 +1,6 @@
 import * as z from "zod";
 
-import type { ServedModel } from "../targets/target.ts";
-import type { EngineKind } from "./engine.ts";
+import type { EngineKind, ServedModel } from "./engine.ts";
 import type { EngineProbe } from "./probe.ts";
 
 const positive = z.number().int().positive();

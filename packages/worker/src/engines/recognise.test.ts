@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { startServer } from "../serving/test-engine.ts";
-import type { ServedModel } from "../targets/target.ts";
-import type { EngineKind } from "./engine.ts";
+import type { EngineKind, ServedModel } from "./engine.ts";
 import { EngineProbe, openProbeDispatcher } from "./probe.ts";
 import { recognise } from "./recognise.ts";
 

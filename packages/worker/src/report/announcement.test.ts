@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
+import type { ServedModel } from "../engines/engine.ts";
 import { testTarget } from "../serving/test-engine.ts";
-import type { ServedModel, Target, TargetSettings } from "../targets/target.ts";
+import type { Target, TargetSettings } from "../targets/target.ts";
 import { loadAnnouncement, modelsAnnouncement } from "./announcement.ts";
 import { gpusOf } from "./hardware.ts";
 

@@ -1,5 +1,6 @@
+import type { ServedModel } from "../engines/engine.ts";
 import { LIMITS } from "../limits.ts";
-import type { ServedModel, Target } from "../targets/target.ts";
+import type { Target } from "../targets/target.ts";
 import type { Hardware } from "./hardware.ts";
 
 /**

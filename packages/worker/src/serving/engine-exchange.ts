@@ -1,9 +1,9 @@
 import type { HeaderPairs, TunnelStream } from "@tokilake/tunnel";
 import type { Dispatcher } from "undici";
 
+import type { AnswerMeter } from "../targets/decode-speed.ts";
 import type { UsedKey } from "../targets/key-ring.ts";
 import type { Target } from "../targets/target.ts";
-import type { AnswerMeter } from "./decode-speed.ts";
 import { answerHeaders, engineRequestHeaders, headerOf } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
 import { BodyProblem, ServeFailure } from "./serve-failure.ts";

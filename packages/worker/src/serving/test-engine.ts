@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 
+import type { ServedModel } from "../engines/engine.ts";
 import { RELAY_ROUTES } from "../targets/routes.ts";
-import { type ServedModel, Target, type TargetSettings } from "../targets/target.ts";
+import { Target, type TargetSettings } from "../targets/target.ts";
 
 /** An HTTP server on a free loopback port, for tests. Disposing cuts its connections. */
 export async function startServer(listener: RequestListener): Promise<AsyncDisposable & { url: URL; server: Server }> {

@@ -1,12 +1,12 @@
 import type { Dispatcher } from "undici";
 
 import type { ModelTarget } from "../config.ts";
-import type { EngineKind, ModelMemory } from "../engines/engine.ts";
+import type { EngineKind, ModelMemory, ServedModel } from "../engines/engine.ts";
 import { EngineProbe } from "../engines/probe.ts";
 import { recognise } from "../engines/recognise.ts";
 import { LIMITS } from "../limits.ts";
 import { freeName, type TargetSource } from "./target-source.ts";
-import { type ServedModel, Target } from "./target.ts";
+import { Target } from "./target.ts";
 import { upstreamPath } from "./upstream-url.ts";
 
 interface Configured {
@@ -55,13 +55,7 @@ export class ConfiguredTargets implements TargetSource {
   }
 
   async refreshLoad(): Promise<void> {
-    await Promise.all(
-      this.#all.map(async ({ target, kind }) => {
-        if (target.running === 0 || kind?.readLoad === undefined) return;
-        const { waiting, ...rest } = { ...target.found, ...(await kind.readLoad(this.#probe(target))) };
-        target.found = waiting === undefined ? rest : { ...rest, waiting };
-      }),
-    );
+    await Promise.all(this.#all.map(({ target, kind }) => target.refreshLoad(kind, () => this.#probe(target))));
   }
 
   async close(): Promise<void> {

@@ -55,13 +55,8 @@ export class DiscoveredTargets implements TargetSource {
   }
 
   async refreshLoad(): Promise<void> {
-    await Promise.all(
-      [...this.#byUrl.values()].map(async ({ target, engine }) => {
-        if (target.running === 0 || engine.kind.readLoad === undefined) return;
-        const { waiting, ...rest } = { ...target.found, ...(await engine.kind.readLoad(this.#probe(engine.url))) };
-        target.found = waiting === undefined ? rest : { ...rest, waiting };
-      }),
-    );
+    const all = [...this.#byUrl.values()];
+    await Promise.all(all.map(({ target, engine }) => target.refreshLoad(engine.kind, () => this.#probe(engine.url))));
   }
 
   async close(): Promise<void> {

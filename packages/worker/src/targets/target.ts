@@ -1,19 +1,10 @@
 import { Pool } from "undici";
 
+import type { EngineKind, ServedModel } from "../engines/engine.ts";
+import type { EngineProbe } from "../engines/probe.ts";
 import { LIMITS } from "../limits.ts";
-import { DecodeSpeed } from "../serving/decode-speed.ts";
+import { DecodeSpeed } from "./decode-speed.ts";
 import { KeyRing } from "./key-ring.ts";
-
-/** A model as an engine offers it. Absent fields are unknown, never zero or false. */
-export interface ServedModel {
-  /** The public name. */
-  readonly id: string;
-  /** The engine's own name. */
-  readonly upstream: string;
-  readonly contextLength?: number;
-  readonly capabilities?: readonly string[];
-  readonly loaded?: boolean;
-}
 
 /** What an owner, or discovery, says about one engine endpoint. */
 export interface TargetSettings {
@@ -90,6 +81,14 @@ export class Target {
 
   setModels(models: readonly ServedModel[]): void {
     this.#models = new Map(models.map((model) => [model.id, model]));
+  }
+
+  /** Asks a busy engine how many requests wait in it. Idle ones are left in peace. */
+  async refreshLoad(kind: EngineKind | undefined, probe: () => EngineProbe): Promise<void> {
+    if (this.#running === 0 || kind?.readLoad === undefined) return;
+    const waiting = (await kind.readLoad(probe()))?.waiting;
+    const { waiting: _before, ...rest } = this.found;
+    this.found = { ...rest, ...(waiting !== undefined && { waiting }) };
   }
 
   /** Takes one slot. Returns its release, which works once; undefined when all are taken. */

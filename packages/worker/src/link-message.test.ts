@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { linkLine, refusal } from "./link-message.ts";
+
+const HUB = new URL("wss://user:secret@hub.example.com/");
+const WAITING = { is: "waiting", attempt: 1, retryInMs: 2400 } as const;
+
+test("a link that waits says why and for how long, in the owner's words", () => {
+  const lines = [
+    linkLine({ ...WAITING, code: "unreachable", reason: "connect ECONNREFUSED 10.0.0.1:443" }, HUB),
+    linkLine({ ...WAITING, code: "lost", reason: "worker-lost: the connection closed (1006)", retryInMs: 250 }, HUB),
+    linkLine({ ...WAITING, code: "auth", reason: "unknown key", retryInMs: 300_000 }, HUB),
+    linkLine({ ...WAITING, code: "refused:busy", reason: "too many workers" }, HUB),
+  ];
+
+  assert.deepEqual(lines, [
+    "hub.example.com is not reachable (connection refused); is the hub running?; next attempt in 2 s",
+    "connection to hub.example.com lost (the connection closed (1006)); next attempt in 250 ms",
+    "hub.example.com refused the token (unknown key); is the worker key revoked?; next attempt in 300 s",
+    "hub.example.com does not take this worker now (too many workers); next attempt in 2 s",
+  ]);
+});
+
+for (const [code, reason] of [
+  ["auth", "badToken"],
+  ["version", "version"],
+  ["refused:name-taken", "refused"],
+  ["refused:anything", "refused"],
+] as const) {
+  test(`a hub's refusal ${code} ends the worker as ${reason}, in one line`, () => {
+    const stop = refusal(code, "why", HUB);
+
+    assert.equal(stop.reason, reason);
+    assert.match(stop.message, /^hub\.example\.com [^\n]*\(why\)[^\n]*; [^\n]+$/);
+  });
+}
