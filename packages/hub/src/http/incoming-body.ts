@@ -93,7 +93,7 @@ export class IncomingBody {
     if (isSlow) return this.#fail(tooSlow());
     this.#windowStart = this.#received;
     this.#wasPaused = this.#waiting === undefined;
-    this.#timer?.refresh();
+    this.#timer = setTimeout(() => this.#checkProgress(), SLOW_UPLOAD.windowMs);
   }
 }
 

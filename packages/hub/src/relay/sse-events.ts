@@ -5,8 +5,8 @@ export const MAX_EVENT_BYTES = 256 * 1024;
 export interface EventBlock {
   readonly bytes: Uint8Array;
   readonly text: string;
-  /** False for a piece of an event that is longer than `MAX_EVENT_BYTES`, and for the end of a stream without a blank line. */
-  readonly isWhole: boolean;
+  /** So much at the beginning belongs to an event that is longer than `MAX_EVENT_BYTES` and was passed on in pieces. */
+  readonly overlong: number;
 }
 
 /**
@@ -38,13 +38,13 @@ export class SseEvents {
     const bytes = this.#held;
     const text = this.#heldText;
     this.#hold(new Uint8Array(0), "");
-    return bytes === undefined ? undefined : { bytes, text, isWhole: !this.#isOverlong };
+    return bytes === undefined ? undefined : { bytes, text, overlong: this.#isOverlong ? text.length : 0 };
   }
 
   #whole(bytes: Uint8Array, text: string): EventBlock {
-    const isWhole = !this.#isOverlong;
+    const overlong = this.#isOverlong ? firstEventEnd(text) : 0;
     this.#isOverlong = false;
-    return { bytes, text, isWhole };
+    return { bytes, text, overlong };
   }
 
   #wait(bytes: Uint8Array, text: string): EventBlock | undefined {
@@ -56,7 +56,7 @@ export class SseEvents {
     // The last bytes may be the first half of a blank line.
     const keep = Math.max(0, bytes.length - 3);
     this.#hold(bytes.subarray(keep), text.slice(keep));
-    return { bytes: bytes.subarray(0, keep), text: text.slice(0, keep), isWhole: false };
+    return { bytes: bytes.subarray(0, keep), text: text.slice(0, keep), overlong: keep };
   }
 
   #hold(bytes: Uint8Array, text: string): void {
@@ -98,6 +98,12 @@ function valueOf(line: string, from: number): string {
 
 function endsEvent(text: string): boolean {
   return text.endsWith("\n\n") || text.endsWith("\r\n\r\n");
+}
+
+/** The place behind the first blank line, or the text's end. */
+function firstEventEnd(text: string): number {
+  for (const event of eventsOf(text)) return event.text.length;
+  return 0;
 }
 
 /** The place behind the last blank line, or 0. */

@@ -64,11 +64,20 @@ export class SseReader {
   }
 
   #pass(block: EventBlock): Passed {
-    if (this.#dialect === "plain" || !block.isWhole) return this.#passUnread(block);
+    if (block.overlong > 0) return this.#passOverlong(block);
+    if (this.#dialect === "plain") return this.#passUnread(block);
     if (this.#state !== "waiting" && !isNotable(block.text, this.#dialect)) {
       return { bytes: [block.bytes], hasContent: true };
     }
     return this.#passRead(block);
+  }
+
+  #passOverlong({ bytes, text, overlong }: EventBlock): Passed {
+    if (this.#state === "waiting") this.#state = "answering";
+    const head = bytes.subarray(0, overlong);
+    if (overlong === bytes.length) return { bytes: [head], hasContent: true };
+    const rest = this.#pass({ bytes: bytes.subarray(overlong), text: text.slice(overlong), overlong: 0 });
+    return { bytes: [head, ...rest.bytes], hasContent: true };
   }
 
   #passUnread(block: EventBlock): Passed {

@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { AppError } from "../errors.ts";
+import { QUEUE_LIMITS, SlotQueue } from "./slot-queue.ts";
+
+interface Target {
+  readonly models: ReadonlySet<string>;
+}
+
+const ANY = { model: "m", accepts: () => true };
+const NEVER = new AbortController().signal;
+const TARGET: Target = { models: new Set(["m", "n"]) };
+
+function codeOf(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof AppError && error.code === code;
+}
+
+test("who waited longest for any of the target's models is served first", async () => {
+  const queue = new SlotQueue<Target>();
+  const served: string[] = [];
+  const wait = (name: string, model: string): Promise<unknown> =>
+    queue.wait({ model, accepts: () => true }, NEVER).then(() => served.push(name));
+  const waits = [wait("first", "n"), wait("second", "m"), wait("third", "n")];
+
+  while (queue.offer(TARGET));
+  await Promise.all(waits);
+
+  assert.deepEqual(served, ["first", "second", "third"]);
+  assert.equal(queue.size, 0);
+});
+
+test("a slot that nobody wants is not taken", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const queue = new SlotQueue<Target>();
+  const picky = queue.wait({ model: "m", accepts: () => false }, NEVER);
+  picky.catch(() => {});
+  const foreign = queue.wait({ model: "other", accepts: () => true }, NEVER);
+  foreign.catch(() => {});
+
+  assert.equal(queue.offer(TARGET), false);
+  assert.equal(queue.size, 2);
+});
+
+test("who stops waiting leaves the queue with the reason", async () => {
+  const queue = new SlotQueue<Target>();
+  const client = new AbortController();
+  const waiting = queue.wait(ANY, client.signal);
+
+  client.abort(new AppError("client_closed"));
+
+  await assert.rejects(waiting, codeOf("client_closed"));
+  assert.equal(queue.hasWaiters("m"), false);
+});
+
+test("a wait ends after its time", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const queue = new SlotQueue<Target>();
+  const waiting = queue.wait(ANY, NEVER);
+
+  t.mock.timers.tick(QUEUE_LIMITS.maxWaitMs);
+
+  await assert.rejects(waiting, codeOf("worker_busy"));
+});
+
+test("the queue is full at its limit, and one more is refused at once", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const queue = new SlotQueue<Target>();
+  const waiting = Array.from({ length: QUEUE_LIMITS.maxWaiting }, () => queue.wait(ANY, new AbortController().signal));
+
+  await assert.rejects(queue.wait(ANY, NEVER), codeOf("worker_busy"));
+  while (queue.offer(TARGET));
+  await Promise.all(waiting);
+});
