@@ -1,7 +1,8 @@
 import type { LlamaContextSequence, Token } from "node-llama-cpp";
 
+import { CONTEXT_LENGTH } from "./context-length.ts";
 import { StopScanner } from "./stop-scanner.ts";
-import { CONTEXT_LENGTH, type TinyModel } from "./tiny-model.ts";
+import type { TinyModel } from "./tiny-model.ts";
 
 /** What to generate from what, and how. */
 export interface GenerationRequest {

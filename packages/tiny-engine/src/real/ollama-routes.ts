@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 
 import { sendJson } from "../http/request-error.ts";
 import { ollamaFormat } from "./answer-format.ts";
+import { CONTEXT_LENGTH } from "./context-length.ts";
 import type { GenerationRequest } from "./generate.ts";
 import {
   chatMessages,
@@ -13,7 +14,6 @@ import {
 } from "./generation-fields.ts";
 import { type RouteContext, servedModel } from "./openai-routes.ts";
 import { sendAnswer } from "./send-answer.ts";
-import { CONTEXT_LENGTH } from "./tiny-model.ts";
 
 /** The version of Ollama's API that these routes follow. */
 export const OLLAMA_VERSION = "0.9.0";

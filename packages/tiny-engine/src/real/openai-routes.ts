@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 
 import { RequestError, sendJson } from "../http/request-error.ts";
 import { chatFormat, completionFormat } from "./answer-format.ts";
+import { CONTEXT_LENGTH } from "./context-length.ts";
 import type { GenerationRequest } from "./generate.ts";
 import {
   chatBody,
@@ -13,7 +14,7 @@ import {
   samplingFields,
 } from "./generation-fields.ts";
 import { sendAnswer } from "./send-answer.ts";
-import { CONTEXT_LENGTH, type TinyModel } from "./tiny-model.ts";
+import type { TinyModel } from "./tiny-model.ts";
 
 /** What a route answers from. */
 export interface RouteContext {

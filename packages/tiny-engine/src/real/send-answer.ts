@@ -3,8 +3,9 @@ import type { ServerResponse } from "node:http";
 
 import { RequestError, sendError, sendJson } from "../http/request-error.ts";
 import type { AnswerFormat } from "./answer-format.ts";
+import { CONTEXT_LENGTH } from "./context-length.ts";
 import { generate, type GenerationRequest } from "./generate.ts";
-import { CONTEXT_LENGTH, type TinyModel } from "./tiny-model.ts";
+import type { TinyModel } from "./tiny-model.ts";
 
 /** An answer to be generated, and where it goes. */
 export interface AnswerTask {

@@ -3,10 +3,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ListeningServer, type ListenOptions, listen } from "../http/listening-server.ts";
 import { readJson } from "../http/read-json.ts";
 import { RequestError, sendJson, sendText } from "../http/request-error.ts";
+import { CONTEXT_LENGTH } from "./context-length.ts";
 import { OLLAMA_VERSION, ollamaChat, ollamaGenerate, ollamaRunning, ollamaShow, ollamaTags } from "./ollama-routes.ts";
 import { chat, completion, embeddings, modelEntry, type RouteContext } from "./openai-routes.ts";
 import { sendFailure } from "./send-answer.ts";
-import { CONTEXT_LENGTH, TinyModel } from "./tiny-model.ts";
+import type { TinyModel } from "./tiny-model.ts";
 
 /** How a tiny engine is set up. */
 export interface TinyEngineOptions extends ListenOptions {
@@ -53,6 +54,10 @@ const GET_ROUTES: Readonly<Record<string, (context: RouteContext) => object | st
  */
 export async function startTinyEngine(options: TinyEngineOptions = {}): Promise<TinyEngine> {
   const parallel = Math.min(64, Math.max(1, Math.floor(options.parallel ?? 4)));
+  // Loaded here: who only wants the simulated engine does not wait for llama.cpp, nor need it.
+  const { TinyModel } = await import("./tiny-model.ts").catch((cause: unknown) => {
+    throw new Error("The tiny engine needs node-llama-cpp, which is not installed or does not load.", { cause });
+  });
   const model = await TinyModel.open(parallel);
   const context = { model, modelName: options.modelName ?? "tiny" };
   const running = new Set<Promise<void>>();

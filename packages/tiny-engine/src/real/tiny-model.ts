@@ -14,12 +14,10 @@ import {
   type Token,
 } from "node-llama-cpp";
 
+import { CONTEXT_LENGTH } from "./context-length.ts";
 import { SequencePool } from "./sequence-pool.ts";
 
 const MODEL_FILE = fileURLToPath(new URL("../../model/tiny.gguf", import.meta.url));
-
-/** Tokens of one sequence. Trained on 256; more is allowed, so that a test can have a long answer. */
-export const CONTEXT_LENGTH = 2048;
 
 /** One message of a chat, its text only. */
 export interface ChatMessage {
