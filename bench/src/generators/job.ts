@@ -1,0 +1,83 @@
+/** Where requests go. */
+export interface Target {
+  /** On 127.0.0.1. */
+  readonly port: number;
+  readonly path: string;
+  /** Besides host, content type and length. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+interface LoadJob {
+  readonly target: Target;
+  readonly body: string;
+  /** Time before anything counts. */
+  readonly warmMs: number;
+  readonly runMs: number;
+  /** Processes whose CPU is read at both ends of the time that counts. */
+  readonly watch: readonly number[];
+}
+
+/** Each connection asks again as soon as it is answered. */
+export interface ClosedLoopJob extends LoadJob {
+  readonly kind: "closed-loop";
+  readonly connections: number;
+}
+
+/** Requests come when a clock says so (Poisson), whether or not the last ones are answered. */
+export interface OpenLoopJob extends LoadJob {
+  readonly kind: "open-loop";
+  readonly connections: number;
+  readonly perSecond: number;
+  /** What is timed: the whole answer, or until this text stands in its body. */
+  readonly until: "end" | { readonly text: string };
+  readonly seed: number;
+}
+
+/** Streams that are open at the same time. */
+export interface StreamsJob extends LoadJob {
+  readonly kind: "streams";
+  readonly streams: number;
+  /** Time over which they are opened, so that their chunks do not come in one burst. */
+  readonly spreadMs: number;
+}
+
+/** Streams that are opened and held in steps: says `{open}` at each level and waits for a line. */
+export interface HoldStreamsJob {
+  readonly kind: "hold-streams";
+  readonly target: Target;
+  readonly body: string;
+  readonly levels: readonly number[];
+}
+
+/** Tunnel sessions of idle workers, opened and held in steps like streams. */
+export interface HoldWorkersJob {
+  readonly kind: "hold-workers";
+  readonly url: string;
+  readonly token: string;
+  readonly levels: readonly number[];
+}
+
+/** What a generator process is asked to do, in one line of JSON. */
+export type Job = ClosedLoopJob | OpenLoopJob | StreamsJob | HoldStreamsJob | HoldWorkersJob;
+
+/** What came of a load, in the time that counts. */
+export interface LoadResult {
+  readonly elapsedMs: number;
+  /** Responses that ended. */
+  readonly requests: number;
+  /** Server-sent events that arrived. */
+  readonly events: number;
+  /** Connections that broke, answers with another status than 200, answers without what was looked for. */
+  readonly errors: number;
+  /** CPU of the watched processes. */
+  readonly watchedCpuMs: number;
+  /** CPU of the generator itself. */
+  readonly ownCpuMs: number;
+  /** From the time a request was due, in milliseconds; only from an open loop. */
+  readonly latency?: { readonly p50: number; readonly p99: number };
+}
+
+/** A step of a holding job: so many are open. */
+export interface Held {
+  readonly open: number;
+}

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { formatRatio, formatValue } from "./numbers.ts";
+import { Results } from "./results.ts";
+import { loadCells, ratioCells, valueCells } from "./tables.ts";
+import { alignTable } from "./text-table.ts";
+
+test("numbers are shown with two or three digits that matter", () => {
+  const shown = [0.1234, 2.999, 9.1, 58.34, 961.4, 20_133.7, -0.04].map((value) => formatValue(value));
+
+  assert.deepEqual(shown, ["0.12", "3.00", "9.1", "58.3", "961", "20,134", "-0.04"]);
+});
+
+test("a ratio to nothing is a dash", () => {
+  assert.equal(formatRatio(12, 10), "1.20×");
+  assert.equal(formatRatio(120, 10), "12×");
+  assert.equal(formatRatio(1, 0), "–");
+  assert.equal(formatRatio(1, -0.2), "–");
+  assert.equal(formatRatio(undefined, 1), "–");
+  assert.equal(formatRatio(1, undefined), "–");
+});
+
+test("the table has ratios to the goal and to each peer, then values, then the load", () => {
+  const results = sampleResults();
+
+  const systems = ["tokilake", "nginx", "portkey"];
+  const cells = [...ratioCells(results, ["nginx", "portkey"]), ...valueCells(results, systems)];
+  const text = alignTable([...cells, ...loadCells(results, systems)]);
+
+  assert.match(text, /^CPU per request +1\.10× over +3\.00× +0\.07×$/m);
+  assert.match(text, /^added latency, p50 +1\.25× over +2\.50× +–$/m);
+  assert.match(text, /^CPU per request, µs +≤ 60 +66\.0 \[60\.0\] +22\.0 \[22\.0\] +961 \[961\]$/m);
+  assert.match(text, /^whole latency, p50, ms +0\.20 +0\.70 +0\.40 +–$/m);
+});
+
+test("nothing measured is nothing shown", () => {
+  assert.deepEqual(ratioCells(new Results(), ["nginx"]), []);
+  assert.deepEqual(valueCells(new Results(), ["tokilake"]), []);
+  assert.deepEqual(loadCells(new Results(), ["tokilake"]), []);
+});
+
+function sampleResults(): Results {
+  const results = new Results();
+  for (const [figure, system, ...values] of [
+    ["cpu-request", "tokilake", 60, 66, 70],
+    ["cpu-request", "nginx", 22],
+    ["cpu-request", "portkey", 961],
+    ["latency-p50", "direct", 0.2, 0.2, 0.2],
+    ["latency-p50", "tokilake", 0.7, 0.7, 0.7],
+    ["latency-p50", "nginx", 0.4, 0.4, 0.4],
+  ] as const) {
+    for (const [index, value] of values.entries()) {
+      results.record(figure, system, { round: index + 1, value, foreignCores: 0 });
+    }
+  }
+  return results;
+}

@@ -1,0 +1,106 @@
+import type { LoadResult } from "../generators/job.ts";
+import type { RowName } from "../options.ts";
+import { type BenchModel, benchBody, FIRST_TOKEN } from "../systems/bench-models.ts";
+import type { RunningSystem } from "../systems/system.ts";
+import { type Bench, runLoad } from "./bench.ts";
+import { hasWrk, runWrk } from "./wrk.ts";
+
+/** A row that puts a load on one system after the other. */
+export interface LoadRow {
+  readonly name: RowName;
+  /** The engine without anything in front is measured too. */
+  readonly needsDirect: boolean;
+  /** @returns values by the ids of figures and load lines. */
+  measure(bench: Bench, system: RunningSystem, round: number): Promise<MeasuredLoad>;
+}
+
+/** What one round of one system gave. */
+export interface MeasuredLoad {
+  readonly values: Readonly<Record<string, number>>;
+  readonly errors: number;
+}
+
+/** Streams that the paced row has open at once. */
+export const PACED_STREAMS = 400;
+/** Connections of the request and latency rows. */
+const CONNECTIONS = 64;
+
+/** The rows that are loads, by name. */
+export const LOAD_ROWS: readonly LoadRow[] = [
+  {
+    name: "request",
+    needsDirect: false,
+    async measure(bench, system, round) {
+      const job = { ...loadOf(bench, system, round, "bench-answer"), connections: CONNECTIONS };
+      const result = hasWrk()
+        ? await runWrk(bench.surroundings.programs, job)
+        : await runLoad(bench, { kind: "closed-loop", ...job });
+      return perUnit("request", result, result.requests);
+    },
+  },
+  {
+    name: "stream-paced",
+    needsDirect: false,
+    async measure(bench, system, round) {
+      const load = loadOf(bench, system, round, "bench-paced");
+      const result = await runLoad(bench, { kind: "streams", ...load, streams: PACED_STREAMS, spreadMs: 400 });
+      return perUnit("paced", result, result.events);
+    },
+  },
+  {
+    name: "stream-flat-out",
+    needsDirect: false,
+    async measure(bench, system, round) {
+      const load = loadOf(bench, system, round, "bench-flat-out");
+      const result = await runLoad(bench, { kind: "streams", ...load, streams: 200, spreadMs: 200 });
+      return perUnit("flat-out", result, result.events);
+    },
+  },
+  {
+    name: "latency",
+    needsDirect: true,
+    async measure(bench, system, round) {
+      const load = { ...loadOf(bench, system, round, "bench-answer"), connections: CONNECTIONS, seed: round };
+      const result = await runLoad(bench, { kind: "open-loop", ...load, perSecond: 1000, until: "end" });
+      const { p50, p99 } = latencyOf(result);
+      return { values: { "latency-p50": p50, "latency-p99": p99 }, errors: result.errors };
+    },
+  },
+  {
+    name: "first-token",
+    needsDirect: true,
+    async measure(bench, system, round) {
+      const load = { ...loadOf(bench, system, round, "bench-short"), connections: CONNECTIONS, seed: round };
+      const until = { text: FIRST_TOKEN };
+      const result = await runLoad(bench, { kind: "open-loop", ...load, perSecond: 200, until });
+      return { values: { "first-token-p50": latencyOf(result).p50 }, errors: result.errors };
+    },
+  },
+];
+
+/** The part that all loads share. The first round warms up longer: programs that just started are still compiling. */
+function loadOf(bench: Bench, system: RunningSystem, round: number, model: BenchModel) {
+  return {
+    target: system.target(),
+    body: benchBody(model),
+    warmMs: round === 1 ? 2000 : 500,
+    runMs: bench.options.seconds * 1000,
+    watch: system.pid === undefined ? [] : [system.pid],
+  };
+}
+
+function perUnit(id: string, result: LoadResult, units: number): MeasuredLoad {
+  return {
+    values: {
+      [`cpu-${id}`]: (result.watchedCpuMs * 1000) / units,
+      [`rate-${id}`]: (units * 1000) / result.elapsedMs,
+      [`cores-${id}`]: result.watchedCpuMs / result.elapsedMs,
+    },
+    errors: result.errors,
+  };
+}
+
+function latencyOf(result: LoadResult): { readonly p50: number; readonly p99: number } {
+  if (result.latency === undefined) throw new Error("The generator gave no latency.");
+  return result.latency;
+}
