@@ -196,7 +196,8 @@ export class MuxStream implements TunnelStream, ReceiveOwner, SendOwner, CreditS
 
   reset(code: TunnelErrorCode, options?: ResetOptions): void {
     if (this.#isClosed) {
-      this.receive.dropAll();
+      // Closed on the wire, but not read yet: the reader must not take what it has for all.
+      this.receive.fail(new TunnelError(code, options));
       return;
     }
     this.#host.sendReset(this, code, options);

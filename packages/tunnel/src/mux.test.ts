@@ -524,6 +524,29 @@ test("a complete answer stays readable when the session is lost before the reque
   assert.equal((await stream.receive.next()).done, true);
 });
 
+test("a reset after the stream closed drops what was not read, and the reader is told", async () => {
+  const { bench, stream } = hubWithStream();
+  stream.end();
+  bench.flush();
+  bench.give(FRAME.data, 2, "first").give(FRAME.data, 2, "second", FLAG.end);
+  assert.equal(stream.isClosed, true);
+
+  stream.reset("cancelled");
+
+  await assert.rejects(stream.receive.next(), { code: "cancelled" });
+  assert.equal(bench.mux.lingering.size, 0);
+});
+
+test("a reset after the body was read to its end changes nothing", async () => {
+  const { bench, stream } = hubWithStream();
+  bench.give(FRAME.data, 2, "all", FLAG.end);
+  await stream.receive.next();
+
+  stream.reset("cancelled");
+
+  assert.equal((await stream.receive.next()).done, true);
+});
+
 test("when the session is lost, only a stream of which nothing left is retry-safe", async () => {
   const bench = new Bench("hub");
   const known = bench.mux.open(OPENING);

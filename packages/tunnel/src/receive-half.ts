@@ -92,9 +92,9 @@ export class ReceiveHalf implements AsyncIterableIterator<Uint8Array, undefined>
     if (this.#queuedBytes === 0) this.#finish();
   }
 
-  /** The stream failed: what is queued is dropped, a pending `next()` rejects now. */
+  /** The stream failed: what is queued is dropped, a pending `next()` rejects now. A body that was read to its end stays so. */
   fail(error: TunnelError): void {
-    if (this.#state === "dropped") return;
+    if (this.#state === "dropped" || (this.#state === "ended" && this.#queuedBytes === 0)) return;
     this.#error = error;
     this.#drop();
     const waiter = this.#waiter;

@@ -67,8 +67,11 @@ export interface TunnelStream {
   drained(): Promise<void>;
   /** Our direction is complete. `trailers` is a small JSON object (16 KiB). */
   end(trailers?: Readonly<Record<string, unknown>>): void;
-  /** Tells the peer that we do not want more of its bytes. What still comes is dropped. */
+  /**
+   * Tells the peer that we do not want more of its bytes. What waits and what still comes is dropped. `body` then ends
+   * without an error: whoever stops must not take that for the peer's end.
+   */
   stop(code: TunnelErrorCode): void;
-  /** Ends both directions at once. Does nothing after the stream's end. */
+  /** Ends both directions at once, and drops what `body` still holds. Does nothing when all is over and read. */
   reset(code: TunnelErrorCode, options?: ResetOptions): void;
 }
