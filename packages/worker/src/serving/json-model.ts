@@ -49,6 +49,8 @@ export class JsonModelFilter implements BodyFilter {
   #out: Uint8Array[] = [];
   /** Start, in the current chunk, of what was looked at but not yet given on. */
   #from = 0;
+  /** The first backslash of the current chunk at or after a place already searched; before that place: not known. */
+  #backslashAt = -1;
 
   constructor(names: ModelNames) {
     this.#names = names;
@@ -57,6 +59,7 @@ export class JsonModelFilter implements BodyFilter {
   push(chunk: Uint8Array): Uint8Array[] {
     this.#out = [];
     this.#from = 0;
+    this.#backslashAt = -1;
     let at = 0;
     while (at < chunk.length) at = this.#consume(chunk, at);
     if (this.#place !== "in-model") this.#pass(chunk, chunk.length);
@@ -209,17 +212,28 @@ export class JsonModelFilter implements BodyFilter {
     return chunk.length;
   }
 
+  /** Searches instead of looking at each byte: images make strings of megabytes. */
   #skipString(chunk: Uint8Array, start: number, next: Place): number {
-    for (let at = start; at < chunk.length; at++) {
-      const byte = chunk[at];
-      if (this.#isEscaped) this.#isEscaped = false;
-      else if (byte === BACKSLASH) this.#isEscaped = true;
-      else if (byte === QUOTE) {
-        this.#place = next;
-        return at + 1;
+    let at = this.#isEscaped ? start + 1 : start;
+    this.#isEscaped = false;
+    let quote = indexFrom(chunk, QUOTE, at);
+    for (let slash = this.#nextBackslash(chunk, at); slash < quote; slash = this.#nextBackslash(chunk, at)) {
+      at = slash + 2;
+      if (at > chunk.length) {
+        this.#isEscaped = true;
+        return chunk.length;
       }
+      if (quote < at) quote = indexFrom(chunk, QUOTE, at);
     }
-    return chunk.length;
+    if (quote === chunk.length) return chunk.length;
+    this.#place = next;
+    return quote + 1;
+  }
+
+  /** Remembered within a chunk: without it each of many short strings would search the whole rest. */
+  #nextBackslash(chunk: Uint8Array, at: number): number {
+    if (this.#backslashAt < at) this.#backslashAt = indexFrom(chunk, BACKSLASH, at);
+    return this.#backslashAt;
   }
 
   /** Adds to the held string. Returns the index of its closing quote, undefined when that is in a later chunk. */
@@ -254,6 +268,12 @@ export class JsonModelFilter implements BodyFilter {
     if (end > this.#from) this.#out.push(chunk.subarray(this.#from, end));
     this.#from = end;
   }
+}
+
+/** Index of the next `byte`, or the length when there is none. */
+function indexFrom(chunk: Uint8Array, byte: number, at: number): number {
+  const index = chunk.indexOf(byte, at);
+  return index === -1 ? chunk.length : index;
 }
 
 function isSpace(byte: number): boolean {
