@@ -143,7 +143,9 @@ test("all mistakes come in one message", async () => {
     transport_mode: "quic",
     heartbeat_interval_seconds: 0,
     routes: ["POST /v1/../x", "/v1/x"],
-    model_targets: { m: { url: "localhost:8000", headers: { a: "1\r\nb: 2" }, max_concurrent: 1.5 } },
+    model_targets: {
+      m: { url: "localhost:8000", headers: { a: "1\r\nb: 2", "Content-Length": "5" }, max_concurrent: 1.5 },
+    },
   });
 
   const mistakes = mistakesOf(() => read({ TOKIAME_DISCOVERY_PORTS: "80,x" }, { config: path }));
@@ -156,6 +158,7 @@ test("all mistakes come in one message", async () => {
       "namespace",
       "model_targets.m.url",
       "model_targets.m.headers.a",
+      "model_targets.m.headers.Content-Length",
       "model_targets.m.max_concurrent",
       "heartbeat_interval_seconds",
       "routes.0",

@@ -85,15 +85,23 @@ const count = z.number().int().positive();
 // oxlint-disable-next-line no-control-regex -- they are what is kept out
 const headerText = z.string().regex(/^[^\u0000-\u0008\u000a-\u001f\u007f]*$/, "has a line break or control character");
 const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "is not a header name");
+/** Those that the worker and its HTTP client set, or that end at the next hop. */
+const ownHeaderName = headerName.refine(
+  (name) =>
+    !/^(?:accept-encoding|connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(
+      name,
+    ),
+  "is a header that the worker sets itself",
+);
 const routes = z.array(z.string().regex(ROUTE_PATTERN, 'is not "METHOD /path" without query, dots or escapes')).min(1);
 
 const modelTarget = z.looseObject({
   url: text.refine(isHttpUrl, "must be an http or https URL with a host").transform((value) => new URL(value)),
   mapped_name: text.optional(),
   backend_type: text.optional(),
-  headers: z.record(headerName, headerText).optional(),
+  headers: z.record(ownHeaderName, headerText).optional(),
   api_keys: z.array(headerText).optional(),
-  api_key_header: headerName.or(z.literal("")).optional(),
+  api_key_header: ownHeaderName.or(z.literal("")).optional(),
   api_key_prefix: headerText.optional(),
   max_concurrent: count.optional(),
   routes: routes.optional(),

@@ -68,6 +68,20 @@ test("an engine's models are published while it answers, with what it says of th
   assert.deepEqual(published(), []);
 });
 
+test("a user and a password in the URL go to the engine as its header", async () => {
+  const seen = new Set<string | undefined>();
+  await using engine = await startServer((request, response) => {
+    seen.add(request.headers.authorization);
+    response.end();
+  });
+  await using stack = new AsyncDisposableStack();
+  const source = configuredFrom({ m: { url: `http://me:p%40ss@${engine.url.host}` } }, stack);
+
+  await source.refresh();
+
+  assert.deepEqual(seen, new Set(["Basic bWU6cEBzcw=="]));
+});
+
 test("the owner's key is used to ask a configured engine", async () => {
   const seen = new Set<string | undefined>();
   await using engine = await startServer((request, response) => {

@@ -115,7 +115,7 @@ function openTarget(name: string, entry: ModelTarget, now: () => number): Target
       name,
       engine: entry.backendType,
       baseUrl: entry.url,
-      headers: entry.headers,
+      headers: { ...urlCredentials(entry.url), ...entry.headers },
       apiKeys: entry.apiKeys,
       ...(apiKeyHeader !== undefined && { apiKeyHeader }),
       ...(apiKeyPrefix !== undefined && { apiKeyPrefix }),
@@ -125,6 +125,22 @@ function openTarget(name: string, entry: ModelTarget, now: () => number): Target
     },
     now,
   );
+}
+
+/** A user and password in the URL, as the header that they mean (RFC 7617). */
+function urlCredentials({ username, password }: URL): Record<string, string> {
+  if (username === "" && password === "") return {};
+  const pair = `${unescaped(username)}:${unescaped(password)}`;
+  return { authorization: `Basic ${Buffer.from(pair).toString("base64")}` };
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A percent sign that escapes nothing stands for itself.
+    return text;
+  }
 }
 
 /** Equal for entries that may share connections, keys, slots and rules. */
