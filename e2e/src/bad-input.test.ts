@@ -75,7 +75,10 @@ test("a bad request is answered in OpenAI's shape", async (t) => {
     connection.write(wire({ key, ...request }));
     const answer = await connection.answer();
     check(answer);
-    if (answer.headers["connection"] === "close") return connection.closed();
+    if (answer.headers["connection"] === "close") {
+      await connection.closed();
+      return;
+    }
     connection.write(wire({ key, body: GOOD }));
     assert.equal((await connection.answer()).status, 200);
   };

@@ -64,17 +64,29 @@ const SILENT_CASES: readonly Case[] = [
 
 /** A client may take an answer for complete only if it is: whatever says so, the whole text must be there. */
 function assertHonest(exchange: HttpExchange, end: "clean" | "cut", outcome: Outcome): void {
-  const isStream = exchange.headers["content-type"]?.startsWith("text/event-stream") === true;
   const hasDone = sseData(exchange.text).includes("[DONE]");
   const looksComplete = hasDone || (exchange.status === 200 && end === "clean" && !exchange.text.includes('"error"'));
-  if (outcome === "complete") assert.ok(looksComplete && end === "clean", exchange.text.slice(-500));
   if (outcome === "failed") assert.ok(!looksComplete, `nothing says that this failed: ${exchange.text.slice(-500)}`);
-  if (looksComplete) {
-    assert.equal(isStream ? chatText(exchange.text) : wholeText(exchange), simulatedText(TOKENS));
-    if (isStream && outcome === "complete") assert.equal(sseData(exchange.text).at(-1), "[DONE]");
-  } else if (exchange.status !== 200) assertErrorBody(exchange.text);
-  else if (isStream && end === "clean") assertErrorBody(sseData(exchange.text).at(-1) ?? "");
+  if (looksComplete) assertWhole(exchange);
+  else assertVisiblyFailed(exchange, end);
+  if (outcome !== "complete") return;
+  assert.ok(looksComplete && end === "clean", exchange.text.slice(-500));
+  if (isStream(exchange)) assert.equal(sseData(exchange.text).at(-1), "[DONE]");
+}
+
+function assertWhole(exchange: HttpExchange): void {
+  assert.equal(isStream(exchange) ? chatText(exchange.text) : wholeText(exchange), simulatedText(TOKENS));
+}
+
+/** By its status, by an error event at its end, or by a connection that breaks. */
+function assertVisiblyFailed(exchange: HttpExchange, end: "clean" | "cut"): void {
+  if (exchange.status !== 200) assertErrorBody(exchange.text);
+  else if (isStream(exchange) && end === "clean") assertErrorBody(sseData(exchange.text).at(-1) ?? "");
   else assert.equal(end, "cut");
+}
+
+function isStream(exchange: HttpExchange): boolean {
+  return exchange.headers["content-type"]?.startsWith("text/event-stream") === true;
 }
 
 function wholeText(exchange: HttpExchange): string | undefined {
@@ -118,11 +130,13 @@ function testCases(t: TestContext, access: Access, cases: readonly Case[]): Prom
 /** The text of a stream as the SDK gives it. Rejects as the SDK does. */
 async function readBySdk(access: Access, simulate: Behaviour): Promise<string> {
   const client = new OpenAI({ ...access, maxRetries: 0, timeout: 20_000 });
+  // The SDK sends fields that its types do not know.
+  const unknownFields: object = { simulate };
   const stream = await client.chat.completions.create({
     model: "simulated",
     messages: [{ role: "user", content: "Tell me." }],
     stream: true,
-    ...{ simulate },
+    ...unknownFields,
   });
   const chunks = await Array.fromAsync(stream);
   return chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("");
@@ -181,7 +195,9 @@ test("the Responses API tells a failure in its own way", async (t) => {
     });
 
     await t.test(`the SDK sees no completed response, after ${JSON.stringify(fault)}`, async () => {
-      const stream = client.responses.stream({ model: "simulated", input: "Tell me.", ...{ simulate } });
+      const unknownFields: object = { simulate };
+
+      const stream = client.responses.stream({ model: "simulated", input: "Tell me.", ...unknownFields });
 
       await assert.rejects(stream.finalResponse());
     });

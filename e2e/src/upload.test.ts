@@ -10,13 +10,17 @@ import { startSimulatedEngine } from "@tokilake/tiny-engine";
 import OpenAI, { toFile } from "openai";
 
 import { eventually } from "./eventually.ts";
+import { HttpExchange } from "./http-exchange.ts";
 import type { RunningProcess } from "./running-process.ts";
 import { type Access, System } from "./system.ts";
 
 const MiB = 1024 * 1024;
 const UPLOAD_BYTES = 200 * MiB;
-/** What an upload of any size may add to the memory of a process. */
-const MAX_GROWTH_BYTES = 64 * MiB;
+/**
+ * What an upload of any size may add to the memory of a process. Hub and worker hold 5 to 20 MiB of it at a time (seen with
+ * garbage collected all the while); the rest is garbage that V8 has not collected yet, more on a busy machine.
+ */
+const MAX_GROWTH_BYTES = 150 * MiB;
 /** What may be under way to an engine that reads nothing: windows, queues and the kernel's buffers of three connections. */
 const MAX_UNDER_WAY_BYTES = 48 * MiB;
 
@@ -90,34 +94,32 @@ function shown(bytes: number): string {
 test("a large upload", async (t) => {
   await using system = await System.start(t);
   const { access, engine } = system;
-  const programs = [system.hub.process, system.program("worker-a")];
 
-  await t.test("of 200 MB arrives whole, at bounded memory in hub and worker", async () => {
+  await t.test("of 200 MB arrives whole, at bounded memory in hub and worker", async (t) => {
     // Code and first buffers are there after this one.
     await upload(access, 2 * MiB);
-    const memory = watchMemory(programs);
+    const memory = watchMemory([system.hub.process, system.program("worker-a")]);
     const started = performance.now();
 
     const sent = await upload(access, UPLOAD_BYTES);
 
     const [hubGrowth = NaN, workerGrowth = NaN] = memory.stop();
-    const tookMs = performance.now() - started;
-    t.diagnostic(
-      `200 MB in ${Math.round(tookMs)} ms; growth of the hub ${shown(hubGrowth)}, of the worker ${shown(workerGrowth)}`,
-    );
+    const tookMs = Math.round(performance.now() - started);
+    t.diagnostic(`${tookMs} ms; growth of the hub ${shown(hubGrowth)}, of the worker ${shown(workerGrowth)}`);
+    const received = engine.requests.at(-1);
     assert.equal(sent.status, 200);
-    assert.equal(engine.requests.at(-1)?.bodySha256, sent.sha256);
-    assert.equal(engine.requests.at(-1)?.bodyBytes, HEAD.length + UPLOAD_BYTES + TAIL.length);
+    assert.equal(received?.bodySha256, sent.sha256);
+    assert.equal(received?.bodyBytes, HEAD.length + UPLOAD_BYTES + TAIL.length);
     assert.ok(hubGrowth < MAX_GROWTH_BYTES, `hub ${shown(hubGrowth)}`);
     assert.ok(workerGrowth < MAX_GROWTH_BYTES, `worker ${shown(workerGrowth)}`);
   });
 
-  await t.test("is as slow as the engine that takes it, at bounded memory", async () => {
+  await t.test("is as slow as the engine that takes it, at bounded memory, and holds up no other request", async () => {
     await using stuck = await startSimulatedEngine({ behaviour: { stopReadingAfter: MiB } });
     await system.addWorker("worker-stuck", { models: { stuck: stuck.url } });
     await system.listing("stuck");
     const memory = watchMemory([system.hub.process, system.program("worker-stuck")]);
-    const outgoing = beginUpload({ ...access, baseURL: `${access.baseURL}` }, UPLOAD_BYTES);
+    const outgoing = beginUpload(access, UPLOAD_BYTES);
     outgoing.on("error", () => {});
     let sent = 0;
     const write = () => {
@@ -131,18 +133,21 @@ test("a large upload", async (t) => {
     write();
 
     let before = -1;
-    await eventually("the client is held up", () => {
-      const isStill = sent === before && stuck.counts().active === 1;
+    let stillSince = 0;
+    await eventually("the client is held up for half a second", () => {
+      if (sent !== before || stuck.counts().active === 0) stillSince = performance.now();
       before = sent;
-      return isStill;
+      return performance.now() - stillSince > 500;
     });
 
     const growth = memory.stop();
     t.diagnostic(`held up after ${shown(sent)}; growth of the hub and the worker ${growth.map(shown).join(", ")}`);
     assert.ok(sent < MAX_UNDER_WAY_BYTES, shown(sent));
     assert.ok(growth.every((bytes) => bytes < MAX_GROWTH_BYTES));
+    // Beside it, on the same tunnel and at the same engine, others are served.
+    const body = { model: "stuck", messages: [], simulate: {} };
+    assert.equal((await HttpExchange.whole(access, { body })).status, 200);
     outgoing.destroy();
-    await stuck.waitFor((counts) => counts.cancelled === 1);
   });
 
   await t.test("of one file is not taken for the whole when the client goes away in the middle", async () => {
