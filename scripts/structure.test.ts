@@ -28,6 +28,11 @@ const WRONG: readonly (readonly [file: string, imports: string])[] = [
   ["packages/hub/src/relay/x.ts", "../hub.ts"],
   ["packages/hub/src/hub-life.ts", "./hub.ts"],
   ["packages/hub/src/hub.ts", "./cli/cli.ts"],
+  ["packages/worker/src/engines/x.ts", "../targets/target.ts"],
+  ["packages/worker/src/discovery/x.ts", "../targets/target.ts"],
+  ["packages/worker/src/targets/x.ts", "../serving/serve-stream.ts"],
+  ["packages/worker/src/report/x.ts", "../commands/run.ts"],
+  ["packages/worker/src/worker.ts", "./commands/run.ts"],
 ];
 const RIGHT: readonly (readonly [file: string, imports: string])[] = [
   ["packages/hub/src/relay/y.ts", "../routing/choose.ts"],
