@@ -11,9 +11,15 @@ const root = dirname(import.meta.dirname);
 const WRONG: readonly (readonly [file: string, imports: string])[] = [
   ["packages/tunnel/src/x.ts", "tokilake"],
   ["packages/tunnel/src/x.ts", "tokiame"],
+  ["packages/tunnel/src/wire/x.ts", "../mux/mux.ts"],
+  ["packages/tunnel/src/mux/x.ts", "../server/tunnel-server.ts"],
+  ["packages/tunnel/src/mux/x.ts", "node:timers"],
+  ["packages/tunnel/src/mux/x.ts", "ws"],
+  ["packages/tunnel/src/carrier/x.ts", "../client/dial.ts"],
+  ["packages/tunnel/src/client/x.ts", "../server/tunnel-server.ts"],
   ["packages/hub/src/relay/x.ts", "tokiame"],
   ["packages/hub/src/relay/x.ts", "../../../worker/src/config.ts"],
-  ["packages/hub/src/relay/x.ts", "../../../tunnel/src/mux.ts"],
+  ["packages/hub/src/relay/x.ts", "../../../tunnel/src/mux/mux.ts"],
   ["packages/worker/src/serving/x.ts", "tokilake"],
   ["packages/worker/src/serving/x.ts", "../../../hub/src/errors.ts"],
   ["packages/tiny-engine/src/x.ts", "@tokilake/tunnel"],
@@ -39,6 +45,8 @@ const RIGHT: readonly (readonly [file: string, imports: string])[] = [
   ["packages/hub/src/fleet/y.ts", "@tokilake/tunnel"],
   ["packages/hub/src/identity/y.ts", "../store/key-store.ts"],
   ["packages/worker/src/serving/y.ts", "@tokilake/tunnel"],
+  ["packages/tunnel/src/carrier/y.ts", "ws"],
+  ["packages/tunnel/src/server/y.ts", "node:http"],
 ];
 
 test("lint refuses each import that points the wrong way, and only those", () => {

@@ -1,9 +1,9 @@
 export { TUNNEL_LIMITS, type TunnelLimits } from "./limits.ts";
 export type { LinkState } from "./link-state.ts";
-export { connectTunnel, type TunnelClient, type TunnelClientOptions } from "./tunnel-client.ts";
+export { connectTunnel, type TunnelClient, type TunnelClientOptions } from "./client/tunnel-client.ts";
 export { TUNNEL_ERROR_NUMBERS, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from "./tunnel-error.ts";
 export type { TunnelLog } from "./tunnel-log.ts";
 export { TunnelRefusal, type TunnelRefusalOptions } from "./tunnel-refusal.ts";
-export { createTunnelServer, type TunnelServer, type TunnelServerOptions } from "./tunnel-server.ts";
+export { createTunnelServer, type TunnelServer, type TunnelServerOptions } from "./server/tunnel-server.ts";
 export type { Registration, TunnelSession } from "./tunnel-session.ts";
 export type { HeaderPairs, ResetOptions, ResponseHead, StreamOpening, TunnelStream } from "./tunnel-stream.ts";

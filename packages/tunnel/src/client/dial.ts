@@ -1,0 +1,131 @@
+import type { IncomingMessage } from "node:http";
+import { getCACertificates } from "node:tls";
+
+import { WebSocket } from "ws";
+
+import { SUBPROTOCOL, WEBSOCKET_OPTIONS } from "../carrier/websocket-carrier.ts";
+import { retryAfterMs } from "./backoff.ts";
+
+/** Why a dial failed. */
+export interface DialFailure {
+  readonly code: "auth" | "version" | "unreachable";
+  /** For people. Never holds the token. */
+  readonly message: string;
+  readonly status?: number;
+  readonly retryAfterMs?: number;
+}
+
+export interface DialOptions {
+  readonly url: string;
+  readonly token: string;
+  readonly timeoutMs: number;
+  readonly caCertificates?: string | readonly string[];
+  /** Open. Nothing was read from it yet. */
+  onOpen(socket: WebSocket): void;
+  onFailure(failure: DialFailure): void;
+}
+
+const CONNECT_PATH = "/api/tokilake/connect";
+const MAX_ANSWER_BYTES = 16 * 1024;
+/** `ws` has no error code for it. */
+const WRONG_SUBPROTOCOL = /subprotocol/i;
+
+/** The WebSocket URL of a hub. @throws TypeError when it is none. */
+export function connectUrl(base: string): URL {
+  const url = new URL(base);
+  if (url.protocol === "http:") url.protocol = "ws:";
+  if (url.protocol === "https:") url.protocol = "wss:";
+  if (url.protocol !== "ws:" && url.protocol !== "wss:") throw new TypeError(`not a hub's URL: ${url.protocol}`);
+  if (url.username !== "" || url.password !== "") throw new TypeError("a hub's URL holds no credentials");
+  if (url.pathname === "/" || url.pathname === "") url.pathname = CONNECT_PATH;
+  url.hash = "";
+  return url;
+}
+
+/** Dials a hub. Calls exactly one of `onOpen` and `onFailure`, unless the returned function was called before: it gives up. */
+export function dial(options: DialOptions): () => void {
+  const socket = new WebSocket(connectUrl(options.url), [SUBPROTOCOL], {
+    ...WEBSOCKET_OPTIONS,
+    handshakeTimeout: options.timeoutMs,
+    followRedirects: false,
+    headers: { Authorization: `Bearer ${options.token}` },
+    ...(options.caCertificates === undefined
+      ? {}
+      : { ca: [...getCACertificates("default"), ...[options.caCertificates].flat()] }),
+  });
+  let isDone = false;
+  const finish = (report: () => void): void => {
+    if (isDone) return;
+    isDone = true;
+    report();
+  };
+  socket.on("unexpected-response", (_request, response) => {
+    readAnswer(response, (text) => {
+      socket.terminate();
+      finish(() => options.onFailure(failureOfAnswer(response, text)));
+    });
+  });
+  // Stays: an error after the hand-over must find a listener.
+  socket.on("error", (error) => {
+    const code = WRONG_SUBPROTOCOL.test(error.message) ? "version" : "unreachable";
+    finish(() => options.onFailure({ code, message: messageOf(error) }));
+  });
+  socket.on("open", () => finish(() => options.onOpen(socket)));
+  return () => {
+    isDone = true;
+    socket.terminate();
+  };
+}
+
+function readAnswer(response: IncomingMessage, done: (text: string) => void): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let isDone = false;
+  const finish = (): void => {
+    if (isDone) return;
+    isDone = true;
+    done(Buffer.concat(chunks).toString("utf8"));
+  };
+  response.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_ANSWER_BYTES) chunks.push(chunk);
+    else finish();
+  });
+  response.on("end", finish);
+  response.on("close", finish);
+  response.on("error", finish);
+}
+
+function failureOfAnswer(response: IncomingMessage, text: string): DialFailure {
+  const status = response.statusCode ?? 0;
+  const error = errorOf(text);
+  const message = error.message ?? `the hub answered with HTTP ${status}`;
+  if (status === 401 || status === 403) return { code: "auth", message, status };
+  if (error.code === "unsupported-version") return { code: "version", message, status };
+  const waitMs = retryAfterMs(response.headers["retry-after"], Date.now());
+  return { code: "unreachable", message, status, ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }) };
+}
+
+function errorOf(text: string): { readonly code?: string; readonly message?: string } {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!isRecord(value) || !isRecord(value["error"])) return {};
+    const { code, message } = value["error"];
+    return {
+      ...(typeof code === "string" ? { code } : {}),
+      ...(typeof message === "string" ? { message: message.slice(0, 1024) } : {}),
+    };
+  } catch {
+    return {};
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+/** Node's message for several failed addresses is empty; its causes have the words. */
+function messageOf(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map(String).join("; ");
+  return error.message;
+}

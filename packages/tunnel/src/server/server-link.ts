@@ -1,0 +1,139 @@
+import { randomUUID } from "node:crypto";
+
+import type { WebSocket } from "ws";
+
+import { WebSocketCarrier } from "../carrier/websocket-carrier.ts";
+import type { TunnelLimits } from "../limits.ts";
+import type { MemoryPool } from "../mux/memory-pool.ts";
+import type { MuxEnvironment, MuxEvents } from "../mux/mux-carrier.ts";
+import { Mux } from "../mux/mux.ts";
+import type { SlabAllocator } from "../mux/slab.ts";
+import { TunnelError } from "../tunnel-error.ts";
+import { TunnelRefusal } from "../tunnel-refusal.ts";
+import type { Registration } from "../tunnel-session.ts";
+import type { Goaway } from "../wire/control-frame.ts";
+import { decodeWorkerMessage, encodeHubMessage } from "../wire/session-message.ts";
+import { ServerSession } from "./server-session.ts";
+
+/** What a link asks of the server. */
+export interface LinkOwner<I> {
+  /** Checks who registers. @throws TunnelRefusal to refuse. */
+  admit(link: ServerLink<I>, registration: Registration): void;
+  nextGeneration(): number;
+  onRegistered(session: ServerSession<I>): void;
+  onUpdate(session: ServerSession<I>, details: unknown): void;
+  onEnd(link: ServerLink<I>, error: TunnelError): void;
+}
+
+export interface ServerLinkOptions<I> {
+  readonly socket: WebSocket;
+  readonly identity: I;
+  readonly remoteAddress: string;
+  readonly owner: LinkOwner<I>;
+  readonly hubId: string;
+  readonly limits: TunnelLimits;
+  readonly pool: MemoryPool;
+  readonly slabs: SlabAllocator;
+  readonly environment: MuxEnvironment;
+}
+
+/** One connection at the hub, from the 101 on. Becomes a session when the worker has registered. */
+export class ServerLink<I> implements MuxEvents {
+  readonly mux: Mux;
+  readonly identity: I;
+  session: ServerSession<I> | undefined;
+  readonly #options: ServerLinkOptions<I>;
+  readonly #owner: LinkOwner<I>;
+  readonly #startedMs: number;
+
+  constructor(options: ServerLinkOptions<I>) {
+    this.#options = options;
+    this.identity = options.identity;
+    this.#owner = options.owner;
+    const carrier = new WebSocketCarrier(options.socket, {
+      onMessage: (message) => this.mux.receive(message),
+      onClose: (error) => this.mux.close(error, { tells: false }),
+    });
+    const { hubId, limits, pool, slabs, environment } = options;
+    this.mux = new Mux({
+      role: "hub",
+      limits,
+      pool,
+      slabs,
+      environment,
+      carrier,
+      events: this,
+    });
+    this.#startedMs = this.mux.nowMs;
+    this.mux.start(hubId, hubId);
+  }
+
+  /** Once a second. */
+  tick(): void {
+    this.mux.tick();
+    if (this.session !== undefined) {
+      this.session.closeIfDone();
+    } else if (this.mux.nowMs - this.#startedMs > this.#options.limits.handshakeMs) {
+      this.mux.close(new TunnelError("protocol", { message: "no REGISTER in time" }), { tells: true });
+    }
+  }
+
+  onHello(): void {
+    // REGISTER follows.
+  }
+
+  onStream(): void {
+    // A hub never gets streams: its mux refuses them.
+  }
+
+  onControl(payload: Buffer): void {
+    const message = decodeWorkerMessage(payload);
+    if (message === undefined) return;
+    if (message.type === "register") this.#onRegister(message.registration);
+    else if (this.session === undefined) throw new TunnelError("protocol", { message: "update before register" });
+    else this.#owner.onUpdate(this.session, message.details);
+  }
+
+  onGoaway(_goaway: Goaway): void {
+    // The mux opens no more streams; the worker closes when the last one ended.
+  }
+
+  onIdle(): void {
+    this.session?.closeIfDone();
+  }
+
+  onEnd(error: TunnelError): void {
+    this.#owner.onEnd(this, error);
+  }
+
+  #onRegister(registration: Registration): void {
+    if (this.session !== undefined) throw new TunnelError("protocol", { message: "register twice" });
+    try {
+      this.#owner.admit(this, registration);
+    } catch (error) {
+      if (!(error instanceof TunnelRefusal)) throw error;
+      this.#refuse(error);
+      return;
+    }
+    const session = new ServerSession({
+      id: randomUUID(),
+      mux: this.mux,
+      identity: this.identity,
+      registration,
+      generation: this.#owner.nextGeneration(),
+      remoteAddress: this.#options.remoteAddress,
+      openedAtMs: Date.now(),
+    });
+    this.session = session;
+    const { id: sessionId, generation } = session;
+    this.mux.sendControl(encodeHubMessage({ type: "registered", sessionId, generation }));
+    this.#owner.onRegistered(session);
+  }
+
+  #refuse(refusal: TunnelRefusal): void {
+    const { code, message, fatal: isFatal, retryAfterMs } = refusal;
+    const answer = { type: "refused" as const, code, message, isFatal };
+    this.mux.sendControl(encodeHubMessage(retryAfterMs === undefined ? answer : { ...answer, retryAfterMs }));
+    this.mux.close(new TunnelError("refused", { message }), { tells: true });
+  }
+}

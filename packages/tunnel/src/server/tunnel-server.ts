@@ -1,0 +1,210 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+
+import type { WebSocket } from "ws";
+
+import { limitsWith, NODE_ENVIRONMENT, poolOf, TICK_MS } from "../carrier/node-environment.ts";
+import type { TunnelLimits } from "../limits.ts";
+import type { MemoryPool } from "../mux/memory-pool.ts";
+import { SlabAllocator } from "../mux/slab.ts";
+import { TunnelError } from "../tunnel-error.ts";
+import { SILENT_LOG, type TunnelLog } from "../tunnel-log.ts";
+import { TunnelRefusal } from "../tunnel-refusal.ts";
+import type { Registration, TunnelSession } from "../tunnel-session.ts";
+import { type LinkOwner, ServerLink } from "./server-link.ts";
+import type { ServerSession } from "./server-session.ts";
+import { SessionRegistry } from "./session-registry.ts";
+import { UpgradeGate } from "./upgrade-gate.ts";
+
+/** A drained hub asks its workers to come back one after the other, so far apart. */
+const RECONNECT_SPREAD_MS = 20;
+const PRUNE_EVERY_TICKS = 60;
+
+export interface TunnelServerOptions<I> {
+  readonly hubId: string;
+  /** Before the 101. `bearer` is undefined when there was none. Throw TunnelRefusal to answer otherwise. At most 10 s. */
+  authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
+  /** After REGISTER, before any state changes. Throw TunnelRefusal to refuse. */
+  register(identity: I, registration: Registration): void;
+  onSession(session: TunnelSession<I>): void;
+  /** A later announcement of the worker. */
+  onUpdate(session: TunnelSession<I>, details: unknown): void;
+  /** Once for every session that `onSession` told. */
+  onClose(session: TunnelSession<I>, reason: TunnelError): void;
+  readonly limits?: Partial<TunnelLimits>;
+  readonly log?: TunnelLog;
+}
+
+export interface TunnelServer<I> {
+  /** For `server.on("upgrade")`, path already checked by the caller. Owns the socket from here, also its errors. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  readonly sessions: ReadonlySet<TunnelSession<I>>;
+  /** GOAWAY to all; resolves when no stream is left or at the deadline, then the rest is reset with "shutdown". */
+  drain(options: { readonly graceMs: number }): Promise<void>;
+  /** At once. */
+  close(): void;
+}
+
+/** The hub's side: takes over WebSocket upgrades and gives sessions. Does nothing until `handleUpgrade`. */
+export function createTunnelServer<I>(options: TunnelServerOptions<I>): TunnelServer<I> {
+  return new Server(options);
+}
+
+class Server<I> implements TunnelServer<I>, LinkOwner<I> {
+  readonly sessions = new Set<ServerSession<I>>();
+  readonly #options: TunnelServerOptions<I>;
+  readonly #log: TunnelLog;
+  readonly #limits: TunnelLimits;
+  readonly #pool: MemoryPool;
+  readonly #slabs = new SlabAllocator();
+  readonly #gate: UpgradeGate<I>;
+  readonly #registry: SessionRegistry<ServerSession<I>>;
+  /** All connections from the 101 on, registered or not. */
+  readonly #links = new Set<ServerLink<I>>();
+  #generation = 0;
+  #ticks = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #phase: "open" | "draining" | "closed" = "open";
+  readonly #drainWaiters = new Set<() => void>();
+
+  constructor(options: TunnelServerOptions<I>) {
+    this.#options = options;
+    this.#log = options.log ?? SILENT_LOG;
+    this.#limits = limitsWith(options.limits);
+    this.#pool = poolOf(this.#limits);
+    this.#registry = new SessionRegistry(this.#limits);
+    this.#gate = new UpgradeGate({
+      limits: this.#limits,
+      log: this.#log,
+      authenticate: (bearer, request) => options.authenticate(bearer, request),
+      linkCounts: () => ({ sessions: this.sessions.size, pending: this.#links.size - this.sessions.size }),
+      isClosed: () => this.#phase !== "open",
+      onSocket: (socket, identity, request) => this.#onSocket(socket, identity, request),
+    });
+  }
+
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#gate.handle(request, socket, head);
+  }
+
+  async drain(options: { readonly graceMs: number }): Promise<void> {
+    if (this.#phase === "closed") return;
+    this.#phase = "draining";
+    const spreadMs = Math.min(options.graceMs / 2, this.#links.size * RECONNECT_SPREAD_MS);
+    for (const link of this.#links) {
+      if (link.session === undefined) {
+        link.mux.close(new TunnelError("shutdown"), { tells: true });
+        continue;
+      }
+      const reconnectAfterMs = Math.round(Math.random() * spreadMs);
+      const { graceMs } = options;
+      link.session.leave({ code: "shutdown", graceMs, reconnectAfterMs, message: "the hub is going away" });
+    }
+    await this.#allGone(options.graceMs);
+    this.close();
+  }
+
+  close(): void {
+    this.#phase = "closed";
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const link of this.#links) link.mux.close(new TunnelError("shutdown"), { tells: true });
+  }
+
+  admit(link: ServerLink<I>, registration: Registration): void {
+    if (this.#phase !== "open") {
+      throw new TunnelRefusal({
+        status: 503,
+        code: "shutting-down",
+        message: "the hub is going away",
+        retryAfterMs: 1000,
+      });
+    }
+    this.#options.register(link.identity, registration);
+    this.#registry.check(registration, performance.now());
+  }
+
+  nextGeneration(): number {
+    this.#generation += 1;
+    return this.#generation;
+  }
+
+  onRegistered(session: ServerSession<I>): void {
+    const superseded = this.#registry.add(session, performance.now());
+    this.sessions.add(session);
+    const { workerId, software } = session.registration;
+    this.#log.info({ sessionId: session.id, workerId, software, generation: session.generation }, "worker connected");
+    // First the new one, so that its worker is never gone between the two calls.
+    this.#call("onSession", () => this.#options.onSession(session));
+    for (const old of superseded) {
+      this.#log.info({ sessionId: old.id, workerId, by: session.id }, "session superseded");
+      const graceMs = this.#limits.supersedeGraceMs;
+      old.leave({ code: "superseded", graceMs, reconnectAfterMs: 0, message: "a newer session of this worker id" });
+    }
+  }
+
+  onUpdate(session: ServerSession<I>, details: unknown): void {
+    this.#call("onUpdate", () => this.#options.onUpdate(session, details));
+  }
+
+  onEnd(link: ServerLink<I>, error: TunnelError): void {
+    this.#links.delete(link);
+    const { session } = link;
+    if (session !== undefined) {
+      this.#registry.remove(session);
+      this.sessions.delete(session);
+      const { workerId } = session.registration;
+      this.#log.info({ sessionId: session.id, workerId, code: error.code, cause: error.message }, "worker gone");
+      this.#call("onClose", () => this.#options.onClose(session, error));
+    } else {
+      this.#log.info({ code: error.code, cause: error.message }, "connection ended before a worker registered");
+    }
+    if (this.#links.size > 0) return;
+    for (const resolve of this.#drainWaiters) resolve();
+  }
+
+  #onSocket(socket: WebSocket, identity: I, request: IncomingMessage): void {
+    const link = new ServerLink<I>({
+      socket,
+      identity,
+      remoteAddress: request.socket.remoteAddress ?? "",
+      owner: this,
+      hubId: this.#options.hubId,
+      limits: this.#limits,
+      pool: this.#pool,
+      slabs: this.#slabs,
+      environment: NODE_ENVIRONMENT,
+    });
+    this.#links.add(link);
+    // Sockets keep the process alive, not the watch over them.
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+  }
+
+  #tick(): void {
+    for (const link of this.#links) link.tick();
+    this.#ticks += 1;
+    if (this.#ticks % PRUNE_EVERY_TICKS !== 0) return;
+    this.#registry.prune(performance.now());
+    this.#slabs.trim();
+  }
+
+  #allGone(graceMs: number): Promise<void> {
+    if (this.#links.size === 0) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#drainWaiters.add(resolve);
+    const timer = setTimeout(resolve, graceMs);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#drainWaiters.delete(resolve);
+    });
+  }
+
+  /** The embedding program's mistakes must not end somebody's session. */
+  #call(name: string, callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#log.error({ err: error, callback: name }, "a callback of the tunnel threw");
+    }
+  }
+}

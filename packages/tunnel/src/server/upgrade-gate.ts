@@ -1,0 +1,122 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+
+import { type WebSocket, WebSocketServer } from "ws";
+
+import { SUBPROTOCOL, WEBSOCKET_OPTIONS } from "../carrier/websocket-carrier.ts";
+import type { TunnelLimits } from "../limits.ts";
+import type { TunnelLog } from "../tunnel-log.ts";
+import { TunnelRefusal } from "../tunnel-refusal.ts";
+import { answerUpgrade, type UpgradeAnswer } from "./upgrade-answer.ts";
+
+export interface UpgradeGateOptions<I> {
+  readonly limits: TunnelLimits;
+  readonly log: TunnelLog;
+  authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
+  /** Connections that exist already. */
+  linkCounts(): { readonly sessions: number; readonly pending: number };
+  isClosed(): boolean;
+  onSocket(socket: WebSocket, identity: I, request: IncomingMessage): void;
+}
+
+const BEARER = /^Bearer +([^\s]+) *$/i;
+const BUSY_RETRY_MS = 5000;
+
+/** Everything before the 101: no stranger reaches the mux. */
+export class UpgradeGate<I> {
+  readonly #options: UpgradeGateOptions<I>;
+  readonly #webSockets = new WebSocketServer({
+    ...WEBSOCKET_OPTIONS,
+    noServer: true,
+    clientTracking: false,
+    handleProtocols: () => SUBPROTOCOL,
+  });
+  #authenticating = 0;
+
+  constructor(options: UpgradeGateOptions<I>) {
+    this.#options = options;
+  }
+
+  /** Owns the socket from here, also its errors. */
+  handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on("error", () => socket.destroy());
+    const refusal = this.#refusalOf(request);
+    if (refusal !== undefined) {
+      answerUpgrade(socket, refusal);
+      return;
+    }
+    this.#authenticating += 1;
+    void this.#admit(request, socket, head).finally(() => {
+      this.#authenticating -= 1;
+    });
+  }
+
+  #refusalOf(request: IncomingMessage): UpgradeAnswer | undefined {
+    const { limits } = this.#options;
+    if (this.#options.isClosed()) return busy("shutting-down", "the hub is going away");
+    // A browser always sends Origin; a worker never does. A page must not open tunnels with somebody's cookies.
+    if (request.headers.origin !== undefined) {
+      return { status: 403, code: "origin-not-allowed", message: "workers send no Origin header" };
+    }
+    if (!offeredProtocols(request).includes(SUBPROTOCOL)) {
+      const message = `offer a supported version in Sec-WebSocket-Protocol: ${SUBPROTOCOL}`;
+      return { status: 400, code: "unsupported-version", message };
+    }
+    const { sessions, pending } = this.#options.linkCounts();
+    if (sessions >= limits.maxSessions) return busy("too-many-sessions", "the hub is full");
+    if (pending + this.#authenticating >= limits.maxPendingSessions) return busy("busy", "too many are connecting");
+    return undefined;
+  }
+
+  async #admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    let identity: I;
+    try {
+      identity = await this.#authenticate(request);
+    } catch (error) {
+      answerUpgrade(socket, this.#answerOf(error));
+      return;
+    }
+    if (socket.destroyed) return;
+    if (this.#options.isClosed()) {
+      answerUpgrade(socket, busy("shutting-down", "the hub is going away"));
+      return;
+    }
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#options.onSocket(webSocket, identity, request);
+    });
+  }
+
+  #authenticate(request: IncomingMessage): Promise<I> {
+    const { promise, resolve, reject } = Promise.withResolvers<I>();
+    const timer = setTimeout(() => reject(slowAuthentication()), this.#options.limits.handshakeMs);
+    const bearer = BEARER.exec(request.headers.authorization ?? "")?.[1];
+    // Inside a promise, so that a synchronous throw is a rejection too.
+    Promise.resolve()
+      .then(() => this.#options.authenticate(bearer, request))
+      .then(resolve, reject);
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  #answerOf(error: unknown): UpgradeAnswer {
+    if (error instanceof TunnelRefusal) return error;
+    this.#options.log.error({ err: error }, "authenticate failed");
+    return { status: 500, code: "internal", message: "internal error" };
+  }
+}
+
+function offeredProtocols(request: IncomingMessage): string[] {
+  return (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
+}
+
+function busy(code: string, message: string): UpgradeAnswer {
+  return { status: 503, code, message, retryAfterMs: BUSY_RETRY_MS };
+}
+
+function slowAuthentication(): TunnelRefusal {
+  return new TunnelRefusal({
+    status: 503,
+    code: "busy",
+    message: "authentication took too long",
+    retryAfterMs: BUSY_RETRY_MS,
+  });
+}
