@@ -11,8 +11,8 @@ import { memoryFigureId, MEMORY_LEVELS } from "./figures.ts";
 
 /** How long a process is left alone before its memory is read: the last answers are written, timers have run. */
 const SETTLE_MS = 1500;
-/** How long opening a level may take: ten thousand sessions at two hundred a second. */
-const OPEN_MS = 60_000;
+/** How long opening a level may take. Ten thousand sessions need half a minute of the generator alone. */
+const OPEN_MS = 180_000;
 
 /** Memory per idle worker (hub only) and per open stream, each round with fresh processes. */
 export async function runMemoryRow(bench: Bench, systems: readonly SystemName[]): Promise<void> {

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { describeMachine, isInstalled } from "./machine/machine.ts";
+import { ProcessGroup } from "./machine/process-group.ts";
+import { parseOptions } from "./options.ts";
+import { Results } from "./report/results.ts";
+import { type Bench, runLoad } from "./rows/bench.ts";
+import { hasWrk, runWrk } from "./rows/wrk.ts";
+import { benchBody, FIRST_TOKEN } from "./systems/bench-models.ts";
+import { directSystem } from "./systems/direct.ts";
+import { startEngine } from "./systems/engine.ts";
+import { startSystem } from "./systems/start-system.ts";
+import type { RunningSystem, SystemName } from "./systems/system.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const needsLinux = process.platform === "linux" ? false : "reads Linux's /proc";
+
+test("the generators get what they ask for straight from the engine", { skip: needsLinux }, async () => {
+  await using programs = new ProcessGroup({ canPin: false });
+  const bench = await smokeBench(programs);
+
+  await assertAllLoads(bench, directSystem(bench.surroundings.enginePort));
+});
+
+for (const name of ["nginx", "node-proxy", "portkey"] as const) {
+  test(`${name} answers the generators as the engine does`, { skip: needsLinux || missing(name) }, async () => {
+    await using programs = new ProcessGroup({ canPin: false });
+    const bench = await smokeBench(programs);
+    const system = await startSystem(name, bench.surroundings);
+
+    await assertAllLoads(bench, system);
+  });
+}
+
+test("everything a run started ends with it", { skip: needsLinux }, async () => {
+  const programs = new ProcessGroup({ canPin: false });
+  const bench = await smokeBench(programs);
+  const { pid } = await startSystem("node-proxy", bench.surroundings);
+  assert.ok(pid !== undefined && programs.pids.includes(pid));
+
+  await programs[Symbol.asyncDispose]();
+
+  assert.deepEqual(programs.pids, []);
+  assert.ok(!existsSync(`/proc/${pid}`));
+  assert.ok(!existsSync(programs.folder));
+});
+
+async function smokeBench(programs: ProcessGroup): Promise<Bench> {
+  const options = parseOptions(["--quick"]);
+  assert.ok(options !== undefined);
+  const enginePort = await startEngine(programs);
+  const machine = describeMachine(ROOT);
+  const surroundings = { programs, machine, enginePort, root: ROOT, profileFolder: undefined, streams: 4 };
+  return { options, surroundings, results: new Results(), say: () => {} };
+}
+
+/** Each kind of load for a moment: something came, and nothing went wrong. How fast is no matter here. */
+async function assertAllLoads(bench: Bench, system: RunningSystem): Promise<void> {
+  const watch = system.pid === undefined ? [] : [system.pid];
+  const load = { target: system.target(), warmMs: 0, runMs: 300, watch };
+  const answers = { ...load, connections: 4, body: benchBody("bench-answer") };
+  const streams = { ...load, kind: "streams", streams: 4, spreadMs: 0 } as const;
+  const short = { ...load, kind: "open-loop", connections: 8, perSecond: 100, seed: 1 } as const;
+
+  const closed = await runLoad(bench, { kind: "closed-loop", ...answers });
+  const paced = await runLoad(bench, { ...streams, body: benchBody("bench-paced") });
+  const flatOut = await runLoad(bench, { ...streams, body: benchBody("bench-flat-out") });
+  const open = await runLoad(bench, { ...short, body: benchBody("bench-short"), until: { text: FIRST_TOKEN } });
+  const byWrk = hasWrk() ? await runWrk(bench.surroundings.programs, answers) : closed;
+
+  const results = { closed, paced, flatOut, open, byWrk };
+  for (const [kind, result] of Object.entries(results)) assert.equal(result.errors, 0, `errors of ${kind}`);
+  assert.ok(closed.requests > 0 && byWrk.requests > 0 && open.requests > 0, "answers came");
+  assert.ok(paced.events > 0 && flatOut.events > 0, "chunks came");
+  assert.ok(open.latency !== undefined && open.latency.p99 >= open.latency.p50 && open.latency.p50 > 0);
+}
+
+/** Why a peer cannot be tried here. Nothing is installed by a test. */
+function missing(name: SystemName): string | false {
+  if (name === "nginx" && !isInstalled("nginx", "-v")) return "nginx is not installed";
+  if (name === "portkey" && !existsSync(join(ROOT, "bench", "peers", "node_modules")))
+    return "Portkey is not installed";
+  return false;
+}
