@@ -3,6 +3,8 @@ import { test } from "node:test";
 
 import type { SimulatedEngine } from "@tokilake/tiny-engine";
 
+import { startEngineProcess } from "./engine.ts";
+import { eventually } from "./eventually.ts";
 import { chatBody, HttpExchange } from "./http-exchange.ts";
 import { type Access, System } from "./system.ts";
 
@@ -10,6 +12,9 @@ import { type Access, System } from "./system.ts";
 const PROMISED_MS = 250;
 /** One slow run of a busy machine must not fail the promise; the median of so many does. */
 const RUNS = 9;
+
+/** Left alone the four stories take 6 s. */
+const STOPPED_MS = 2_000;
 
 interface Asking {
   readonly access: Access;
@@ -112,6 +117,28 @@ test("a client that goes away frees the engine", async (t) => {
 
     await engine.waitFor((counts) => counts.cancelled === cancelled + 1 && counts.active === 0);
   });
+});
+
+test("a client that goes away stops llama.cpp", async (t) => {
+  await using engine = await startEngineProcess();
+  await using system = await System.start(t, { moreModels: { tiny: engine.url } });
+  const processing = async (): Promise<number> => {
+    const metrics = await (await fetch(`${engine.url}/metrics`)).text();
+    return Number(/requests_processing (\d+)/.exec(metrics)?.[1]);
+  };
+  const messages = [{ role: "user", content: "Tell me a story." }];
+  // Four at once fill its slots and take longer than the promise.
+  const body = { model: "tiny", messages, stream: true, ignore_eos: true, max_tokens: 1500 };
+  const exchanges = await Promise.all(Array.from({ length: 4 }, () => HttpExchange.open(system.access, { body })));
+  await Promise.all(exchanges.map((exchange) => exchange.until("content")));
+  assert.equal(await processing(), 4);
+
+  const start = performance.now();
+  for (const exchange of exchanges) exchange.hangUp();
+  await eventually("the engine does nothing", async () => (await processing()) === 0, STOPPED_MS);
+
+  t.diagnostic(`${(performance.now() - start).toFixed(1)} ms, with the asking`);
+  assert.ok(exchanges.every((exchange) => !exchange.text.includes("[DONE]")));
 });
 
 /** A form that falls silent in the middle of its file, after more than the hub holds back to find the model in. */
