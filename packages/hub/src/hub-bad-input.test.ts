@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
 
-import { answerJson, bodyOf, startTestHub } from "./test-hub.ts";
+import { answerJson, beginEvents, bodyOf, delta, startTestHub, writeEvent } from "./test-hub.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -211,6 +211,33 @@ test("headers that are too large get 431, and bytes that are no HTTP get 400, bo
 
   assert.match(large, /^HTTP\/1\.1 431 Request Header Fields Too Large[^]*"header_too_large"/);
   assert.match(nonsense, /^HTTP\/1\.1 400 [^]*"invalid_request"/);
+});
+
+test("bytes that are no HTTP behind a running stream cut it, and are not answered into its middle", async () => {
+  await using hub = await startTestHub();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("a"));
+  });
+  const body = '{"model":"m","stream":true}';
+  const socket = connect(hub.port, "127.0.0.1");
+  socket.on("error", () => {});
+  let answer = "";
+  socket.write(
+    `POST ${CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-test\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+  const first = Promise.withResolvers<void>();
+  socket.on("data", (chunk: Buffer) => {
+    answer += chunk.toString();
+    if (answer.includes("data: ")) first.resolve();
+  });
+
+  await first.promise;
+  socket.write("\u0016\u0003\u0001 nonsense\r\n\r\n");
+  await once(socket, "close");
+
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.doesNotMatch(answer, /HTTP\/1\.1 400/);
 });
 
 const SMUGGLED: Readonly<Record<string, string>> = {

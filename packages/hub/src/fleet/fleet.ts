@@ -28,6 +28,8 @@ export class Fleet {
   readonly models: ModelIndex;
   readonly #deps: FleetDeps;
   readonly #targets = new Map<WorkerSession, Map<string, FleetTarget>>();
+  /** Who holds each name that is connected. A name is free again when its last session ends. */
+  readonly #owners = new Map<string, { readonly keyId: string; sessions: number }>();
   #endedTraffic = { received: 0, sent: 0 };
 
   constructor(deps: FleetDeps) {
@@ -56,8 +58,8 @@ export class Fleet {
    */
   admit(principal: Principal, registration: Registration): void {
     const { workerId } = registration;
-    for (const session of this.#targets.keys()) {
-      if (session.registration.workerId !== workerId || session.identity.keyId === principal.keyId) continue;
+    const owner = this.#owners.get(workerId);
+    if (owner !== undefined && owner.keyId !== principal.keyId) {
       throw new TunnelRefusal({
         status: 409,
         code: "name-taken",
@@ -73,6 +75,10 @@ export class Fleet {
 
   add(session: WorkerSession): void {
     this.#targets.set(session, new Map());
+    const { workerId } = session.registration;
+    const owner = this.#owners.get(workerId) ?? { keyId: session.identity.keyId, sessions: 0 };
+    owner.sessions += 1;
+    this.#owners.set(workerId, owner);
     this.update(session, session.registration.details);
   }
 
@@ -96,6 +102,7 @@ export class Fleet {
     const targets = this.#targets.get(session);
     if (targets === undefined) return;
     this.#targets.delete(session);
+    this.#disown(session.registration.workerId);
     const { received, sent } = this.#endedTraffic;
     this.#endedTraffic = { received: received + session.bytesReceived, sent: sent + session.bytesSent };
     for (const target of targets.values()) this.models.set(target, new Set());
@@ -106,6 +113,13 @@ export class Fleet {
     for (const session of this.#targets.keys()) {
       if (session.identity.keyId === keyId) session.close("revoked", "the worker key was revoked");
     }
+  }
+
+  #disown(workerId: string): void {
+    const owner = this.#owners.get(workerId);
+    if (owner === undefined) return;
+    owner.sessions -= 1;
+    if (owner.sessions === 0) this.#owners.delete(workerId);
   }
 
   #setModels(session: WorkerSession, targets: Map<string, FleetTarget>, announced: ModelsAnnouncement): void {

@@ -1,11 +1,12 @@
 import type { FleetTarget } from "./fleet-target.ts";
+import { Pool } from "./pool.ts";
 
 /** A model that no worker has any more is remembered so long: "offline for now" is another answer than "no such model". */
 export const REMEMBERED = { maxModels: 5_000, forMs: 10 * 60_000 } as const;
 
 /** Model name to the targets that have it. Finding candidates costs the same with one worker and with ten thousand. */
 export class ModelIndex {
-  readonly #targets = new Map<string, Set<FleetTarget>>();
+  readonly #targets = new Map<string, Pool<FleetTarget>>();
   readonly #firstSeenMs = new Map<string, number>();
   readonly #lastSeenMs = new Map<string, number>();
   readonly #now: () => number;
@@ -14,7 +15,7 @@ export class ModelIndex {
     this.#now = now;
   }
 
-  targetsOf(model: string): ReadonlySet<FleetTarget> | undefined {
+  targetsOf(model: string): Pool<FleetTarget> | undefined {
     return this.#targets.get(model);
   }
 
@@ -50,7 +51,9 @@ export class ModelIndex {
       targets.add(target);
       return;
     }
-    this.#targets.set(model, new Set([target]));
+    const first = new Pool<FleetTarget>();
+    first.add(target);
+    this.#targets.set(model, first);
     this.#firstSeenMs.set(model, this.#now());
     this.#lastSeenMs.delete(model);
   }

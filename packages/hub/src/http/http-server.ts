@@ -50,7 +50,7 @@ export function createHttpServer(deps: HttpDeps): Server {
   server.on("request", (request, response) => void serve(deps, request, response, { waits: false }));
   server.on("checkContinue", (request, response) => void serve(deps, request, response, { waits: true }));
   server.on("upgrade", deps.upgrade);
-  server.on("clientError", refuseBadRequest);
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseBadRequest(error, socket, deps.now()));
   return server;
 }
 
@@ -99,8 +99,10 @@ function answerOptions(deps: HttpDeps, { request, reply, path }: Exchange): void
 }
 
 /** What Node's parser refused, so that there is no request to answer. */
-function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || socket.destroyed || error.code === "ECONNRESET") {
+function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex, nowMs: number): void {
+  // An error written into the middle of an answer would be taken for a part of it.
+  const isAnswering = answerOf(socket)?.headersSent === true;
+  if (!socket.writable || socket.destroyed || isAnswering || error.code === "ECONNRESET") {
     socket.destroy();
     return;
   }
@@ -109,10 +111,16 @@ function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
   const status = errorStatus(refusal);
   socket.end(
     `HTTP/1.1 ${status} ${REASONS[status] ?? "Bad Request"}\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n${body}`,
+      `content-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${newId("req", nowMs)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n${body}`,
     // What still comes is not read; without this a client that goes on sending would keep the socket.
     () => socket.destroy(),
   );
+}
+
+/** The answer that a socket is giving. Node keeps it in this field, and its own handler of this event looks there, too. */
+function answerOf(socket: Duplex): { readonly headersSent?: unknown } | undefined {
+  const answer = "_httpMessage" in socket ? socket._httpMessage : undefined;
+  return typeof answer === "object" && answer !== null ? answer : undefined;
 }
 
 const REASONS: Readonly<Record<number, string>> = { 408: "Request Timeout", 431: "Request Header Fields Too Large" };

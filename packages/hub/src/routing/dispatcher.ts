@@ -4,6 +4,13 @@ import type { ModelIndex } from "../fleet/model-index.ts";
 import { chooseLeastLoaded, hasFreeSlot } from "./choose.ts";
 import { SlotQueue } from "./slot-queue.ts";
 
+/**
+ * With more candidates than `all`, the choice is among `some` of them, taken by chance: with 10,000 workers of one model,
+ * looking at each would cost more than the request. Two by chance are nearly as good as all (Mitzenmacher, "The power of
+ * two choices"); eight are closer still.
+ */
+const LOOK_AT = { all: 64, some: 8 } as const;
+
 /** Where a request wants to go. */
 export interface RouteWish {
   readonly model: string;
@@ -36,15 +43,13 @@ export class Dispatcher {
    * @throws AppError `model_not_found`, `no_worker`, `invalid_request` or `worker_busy`; else the signal's reason.
    */
   async acquire(wish: RouteWish, signal: AbortSignal): Promise<FleetTarget | undefined> {
+    const mustWait = this.#queue.hasWaiters(wish.model);
+    const lucky = mustWait ? undefined : this.#chooseAmongSome(wish);
+    if (lucky !== undefined) return taken(lucky);
     const able = this.#able(wish);
     if (able.length === 0) return undefined;
-    const free = this.#queue.hasWaiters(wish.model)
-      ? undefined
-      : chooseLeastLoaded(able.filter(hasFreeSlot), this.#random);
-    if (free !== undefined) {
-      free.inFlight += 1;
-      return free;
-    }
+    const free = mustWait ? undefined : chooseLeastLoaded(able.filter(hasFreeSlot), this.#random);
+    if (free !== undefined) return taken(free);
     const slot = this.#queue.wait({ model: wish.model, accepts: (target) => isAble(target, wish) }, signal);
     // Those ahead may not want what is free: they tried it, or it does not serve their route.
     for (const target of able) this.offer(target);
@@ -59,6 +64,16 @@ export class Dispatcher {
   /** Gives what is free at `target` to those who wait. */
   offer(target: FleetTarget): void {
     while (target.isAccepting && hasFreeSlot(target) && this.#queue.offer(target)) target.inFlight += 1;
+  }
+
+  #chooseAmongSome(wish: RouteWish): FleetTarget | undefined {
+    const targets = this.#models().targetsOf(wish.model);
+    if (targets === undefined || targets.size <= LOOK_AT.all) return undefined;
+    const some = targets.sample(LOOK_AT.some, this.#random);
+    return chooseLeastLoaded(
+      some.filter((target) => isAble(target, wish) && hasFreeSlot(target)),
+      this.#random,
+    );
   }
 
   #able(wish: RouteWish): FleetTarget[] {
@@ -82,6 +97,11 @@ export class Dispatcher {
       param: "model",
     });
   }
+}
+
+function taken(target: FleetTarget): FleetTarget {
+  target.inFlight += 1;
+  return target;
 }
 
 function isAble(target: FleetTarget, wish: RouteWish): boolean {

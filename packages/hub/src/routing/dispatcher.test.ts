@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { Channel } from "../channels/channel.ts";
+import { AppError } from "../errors.ts";
+import { FleetTarget } from "../fleet/fleet-target.ts";
+import { ModelIndex } from "../fleet/model-index.ts";
+import { Dispatcher } from "./dispatcher.ts";
+
+const NEVER = new AbortController().signal;
+const CHANNEL: Channel = { send: () => Promise.reject(new Error("not used")) };
+
+function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispatcher: Dispatcher; models: ModelIndex } {
+  const models = new ModelIndex(() => 0);
+  const targets = Array.from({ length: count }, (_, n) => {
+    const session = { isAccepting: true, registration: { workerId: `w${n}` } };
+    const target = new FleetTarget("engine", session, CHANNEL);
+    target.slots = slots;
+    models.set(target, new Set(["m"]));
+    return target;
+  });
+  return { targets, dispatcher: new Dispatcher(() => models, Math.random), models };
+}
+
+const WISH = { model: "m", path: "/v1/chat/completions", tried: new Set<FleetTarget>() };
+
+test("every slot of many workers is used before anybody waits", async () => {
+  const { targets, dispatcher } = fleetOf(200, 2);
+
+  for (let n = 0; n < 400; n += 1) await dispatcher.acquire(WISH, NEVER);
+
+  assert.ok(targets.every((target) => target.inFlight === 2));
+});
+
+test("with many workers the load stays even, though few are looked at", async () => {
+  const { targets, dispatcher } = fleetOf(1_000, 100);
+
+  for (let n = 0; n < 10_000; n += 1) await dispatcher.acquire(WISH, NEVER);
+
+  const most = Math.max(...targets.map((target) => target.inFlight));
+  assert.ok(most <= 14, `${most} on one, 10 on average`);
+});
+
+test("a request that tried all candidates gets none", async () => {
+  const { targets, dispatcher } = fleetOf(2, 1);
+
+  assert.equal(await dispatcher.acquire({ ...WISH, tried: new Set(targets) }, NEVER), undefined);
+});
+
+test("a newcomer does not overtake those who wait", async () => {
+  const { targets, dispatcher } = fleetOf(1, 1);
+  const target = targets[0] ?? assert.fail();
+  await dispatcher.acquire(WISH, NEVER);
+  const order: string[] = [];
+  const first = dispatcher.acquire(WISH, NEVER).then(() => order.push("first"));
+  const second = dispatcher.acquire(WISH, NEVER).then(() => order.push("second"));
+
+  dispatcher.release(target);
+  await first;
+  dispatcher.release(target);
+  await second;
+
+  assert.deepEqual(order, ["first", "second"]);
+  assert.equal(target.inFlight, 1);
+});
+
+test("a model that left is offline for a while, then unknown, as long as another is there", async () => {
+  let nowMs = 0;
+  const models = new ModelIndex(() => nowMs);
+  const dispatcher = new Dispatcher(() => models, Math.random);
+  const session = { isAccepting: true, registration: { workerId: "w" } };
+  const target = new FleetTarget("engine", session, CHANNEL);
+  models.set(target, new Set(["m", "other"]));
+  models.set(target, new Set(["other"]));
+  const codeNow = async (): Promise<string> => {
+    const thrown: unknown = await dispatcher.acquire(WISH, NEVER).catch((error: unknown) => error);
+    return thrown instanceof AppError ? thrown.code : "none";
+  };
+
+  const soon = await codeNow();
+  nowMs = 10 * 60_000 + 1;
+  const later = await codeNow();
+
+  assert.deepEqual([soon, later], ["no_worker", "model_not_found"]);
+});
