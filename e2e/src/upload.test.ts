@@ -17,10 +17,13 @@ import { type Access, System } from "./system.ts";
 const MiB = 1024 * 1024;
 const UPLOAD_BYTES = 200 * MiB;
 /**
- * What an upload of any size may add to the memory of a process. Hub and worker hold 5 to 20 MiB of it at a time (seen with
- * garbage collected all the while); the rest is garbage that V8 has not collected yet, more on a busy machine.
+ * What the upload may add to the memory of a process: less than its size, or it was buffered. Hub and worker hold 5 to
+ * 20 MiB of it at a time (seen with garbage collected all the while); the rest, 40 to 150 MiB, is garbage that V8 has not
+ * collected yet, more on a busy machine.
  */
-const MAX_GROWTH_BYTES = 150 * MiB;
+const MAX_GROWTH_BYTES = 190 * MiB;
+/** The same when nothing moves, so that there is no garbage to speak of. */
+const MAX_HELD_BYTES = 64 * MiB;
 /** What may be under way to an engine that reads nothing: windows, queues and the kernel's buffers of three connections. */
 const MAX_UNDER_WAY_BYTES = 48 * MiB;
 
@@ -143,7 +146,7 @@ test("a large upload", async (t) => {
     const growth = memory.stop();
     t.diagnostic(`held up after ${shown(sent)}; growth of the hub and the worker ${growth.map(shown).join(", ")}`);
     assert.ok(sent < MAX_UNDER_WAY_BYTES, shown(sent));
-    assert.ok(growth.every((bytes) => bytes < MAX_GROWTH_BYTES));
+    assert.ok(growth.every((bytes) => bytes < MAX_HELD_BYTES));
     // Beside it, on the same tunnel and at the same engine, others are served.
     const body = { model: "stuck", messages: [], simulate: {} };
     assert.equal((await HttpExchange.whole(access, { body })).status, 200);
