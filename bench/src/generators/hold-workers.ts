@@ -8,21 +8,21 @@ const DIALING = 32;
 /** Tunnel sessions of workers that have a model and nothing to do, all in this process. */
 export class HeldWorkers {
   readonly #failure = Promise.withResolvers<never>();
-  /** Never resolves; rejects when a worker is refused or loses its session. */
+  /** Never resolves; rejects when a worker is refused for good. */
   readonly failed = this.#failure.promise;
   readonly #job: HoldWorkersJob;
   #dialed = 0;
-  #connected = 0;
+  readonly #connected = new Set<number>();
   #step = Promise.withResolvers<void>();
 
   constructor(job: HoldWorkersJob) {
     this.#job = job;
   }
 
-  /** Dials more until `count` are connected. Waits for ever when one fails: see `failed`. */
+  /** Dials more until `count` are connected. One that loses its session on a busy machine dials again by itself. */
   async grow(count: number): Promise<void> {
-    while (this.#connected < count) {
-      while (this.#dialed < count && this.#dialed - this.#connected < DIALING) this.#dial();
+    while (this.#connected.size < count) {
+      while (this.#dialed < count && this.#dialed - this.#connected.size < DIALING) this.#dial();
       this.#step = Promise.withResolvers<void>();
       await this.#step.promise;
     }
@@ -43,14 +43,12 @@ export class HeldWorkers {
   }
 
   #follow(number: number, state: LinkState): void {
-    if (state.is === "connected") {
-      this.#connected += 1;
-      this.#step.resolve();
+    if (state.is === "connected") this.#connected.add(number);
+    else this.#connected.delete(number);
+    if (state.is === "stopped") {
+      this.#failure.reject(new Error(`Worker ${number} with ${this.#connected.size} connected: ${state.message}`));
     }
-    if (state.is === "waiting" || state.is === "stopped") {
-      const { reason, code } = state;
-      this.#failure.reject(new Error(`Worker ${number} with ${this.#connected} connected: ${reason} (${code}).`));
-    }
+    this.#step.resolve();
   }
 }
 

@@ -23,17 +23,22 @@ export class ProcessGroup implements AsyncDisposable {
   /** Of this run alone. */
   readonly folder = mkdtempSync(join(tmpdir(), "tokilake-bench-"));
   readonly #programs = new Set<StartedProgram>();
-  readonly #canPin: boolean;
+  #pins: boolean;
   #started = 0;
   #isClosing = false;
 
   constructor(options: { readonly canPin: boolean }) {
-    this.#canPin = options.canPin;
+    this.#pins = options.canPin;
   }
 
   /** Process ids of those that run now. */
   get pids(): readonly number[] {
     return [...this.#programs].filter((program) => program.isRunning).map((program) => program.pid);
+  }
+
+  /** Programs that are started from now on may use every core. */
+  stopPinning(): void {
+    this.#pins = false;
   }
 
   /** Starts a server. What it says goes to a file, as on an operator's machine. */
@@ -86,7 +91,7 @@ export class ProcessGroup implements AsyncDisposable {
 
   #spawn(options: ProgramOptions, stdio: ("ignore" | "pipe" | number)[]): ChildProcess {
     if (this.#isClosing) throw new Error("The run is over.");
-    const isPinned = this.#canPin && options.core !== undefined;
+    const isPinned = this.#pins && options.core !== undefined;
     // taskset replaces itself by the program, so the process id is the program's own.
     const command = isPinned ? "taskset" : options.command;
     const args = isPinned ? ["-c", String(options.core), options.command, ...options.args] : options.args;

@@ -1,7 +1,7 @@
 import { FIGURES } from "../rows/figures.ts";
 import type { FinishedRun } from "../run-bench.ts";
 import { formatRatio, formatValue } from "./numbers.ts";
-import { machineText, roundsText } from "./run-text.ts";
+import { machineLines, roundsLines } from "./run-text.ts";
 import { loadCells, ratioCells, summaryOf, valueCells } from "./tables.ts";
 import type { Cells } from "./text-table.ts";
 
@@ -13,8 +13,8 @@ export function benchmarksPage(run: FinishedRun): string {
 Written by \`npm run bench\`; do not edit. Figures of one machine at one time: compare what stands in one run, in ratios.
 
 - Command: \`npm run bench${run.args.length > 0 ? ` -- ${run.args.join(" ")}` : ""}\`, ${dateText(run.startedAt)}
-- Machine: ${machineText(run)}
-- Rounds: ${roundsText(run)}
+- Machine: ${machineLines(run).join("; ")}
+- Rounds: ${roundsLines(run).join("; ")}
 ${run.missing.map((reason) => `- Not measured: ${reason}\n`).join("")}
 ## The hub divided by …
 

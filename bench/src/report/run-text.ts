@@ -13,29 +13,31 @@ export function runText(run: FinishedRun): string {
     loadCells(run.results, run.systems),
   ].filter((cells) => cells.length > 0);
   const cells: Cells = blocks.flatMap((block) => [...block, [""]]);
-  const notes = [...run.missing, machineText(run), roundsText(run)];
+  const notes = [...run.missing, ...machineLines(run), ...roundsLines(run)];
   return `${alignTable(cells)}${notes.map((note) => `${note}\n`).join("")}`;
 }
 
-/** The machine in one line. */
-export function machineText({ machine }: FinishedRun): string {
-  const pinned = machine.canPin ? "system on core 0, all else on core 1" : "not pinned";
+/** The machine, in lines for 100 columns. */
+export function machineLines({ machine }: FinishedRun): readonly string[] {
+  const pinned = machine.canPin ? "the system on core 0, all else on core 1" : "not pinned";
   const { cores, processor, memoryGigabytes, kernel, node, commit } = machine;
-  return `${cores} cores ${processor}, ${memoryGigabytes} GB, Linux ${kernel}, Node ${node}, commit ${commit}; ${pinned}`;
+  return [
+    `${cores} cores ${processor}, ${memoryGigabytes} GB, Linux ${kernel}`,
+    `Node ${node}, commit ${commit}; ${pinned}`,
+  ];
 }
 
-/** How many rounds there were and which did not count. */
-export function roundsText(run: FinishedRun): string {
+/** How many rounds there were and which did not count, in lines for 100 columns. */
+export function roundsLines(run: FinishedRun): readonly string[] {
   const { options, results, systems, minutes } = run;
   const summaries = FIGURES.flatMap((figure) => systems.map((system) => summaryOf(results, figure, system)));
   const measured = summaries.filter((summary) => summary !== undefined);
   const total = measured.reduce((sum, summary) => sum + summary.total, 0);
   const kept = measured.reduce((sum, summary) => sum + summary.kept, 0);
   const foreign = Math.max(0, ...measured.map((summary) => summary.foreignCores)).toFixed(2);
-  const dropped =
-    kept === total ? "" : `${total - kept} of ${total} values left out (more than ${MAX_FOREIGN_CORES}); `;
-  return (
-    `${options.rounds} rounds of ${options.seconds} s, interleaved, ${minutes.toFixed(1)} minutes; ${dropped}` +
-    `other programs used up to ${foreign} cores in those that count`
-  );
+  return [
+    `${options.rounds} rounds of ${options.seconds} s, interleaved, ${minutes.toFixed(1)} minutes`,
+    `${total - kept} of ${total} values left out because other programs used more than ${MAX_FOREIGN_CORES} cores`,
+    `other programs used up to ${foreign} cores in those that count`,
+  ];
 }

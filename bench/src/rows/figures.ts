@@ -116,6 +116,9 @@ function memoryFigure(kind: "worker" | "stream", count: number, goal: number): F
   };
 }
 
+/** Id of the load line that tells what the keeping of idle workers costs. */
+export const IDLE_CORES = "cores-idle-workers";
+
 /** A line of the last block: what the systems did while they were measured. */
 export interface LoadLine {
   readonly id: string;
@@ -135,4 +138,5 @@ export const LOAD_LINES: readonly LoadLine[] = [
   { id: "latency-p50", row: "latency", title: "whole latency, p50", unit: "ms" },
   { id: "latency-p99", row: "latency", title: "whole latency, p99", unit: "ms" },
   { id: "first-token-p50", row: "first-token", title: "whole time to first token, p50", unit: "ms" },
+  { id: IDLE_CORES, row: "memory", title: "core used, 10,000 idle workers", unit: "" },
 ];
