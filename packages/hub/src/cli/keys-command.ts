@@ -1,3 +1,5 @@
+import { setTimeout as wait } from "node:timers/promises";
+
 import { issueKey } from "../identity/issue-key.ts";
 import type { KeyKind, KeyRecord, KeyStore } from "../store/key-store.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
@@ -7,6 +9,9 @@ const MAX_NAME_LENGTH = 64;
 
 /** Keys shown when no `--limit` is given. */
 const DEFAULT_LIMIT = 1000;
+
+/** Running hubs notice a change within this time (`KeyStore.watch`). A command ends when its change holds everywhere. */
+const NOTICED_MS = 100;
 
 /** Where a command writes. stdout carries only what a script wants, stderr what people read. */
 export interface Output {
@@ -26,6 +31,7 @@ export async function createKey(store: KeyStore, flags: KeysFlags, output: Outpu
   const kind = kindOf(flags.kind);
   const name = nameOf(flags.name);
   const { secret, key } = await issueKey(store, { kind, name, nowMs });
+  await wait(NOTICED_MS);
   output.stderr(`Made the ${kind} key ${name} (${key.id}). It is shown only this once:\n`);
   output.stdout(`${secret}\n`);
 }
@@ -60,6 +66,7 @@ export async function revokeKey(store: KeyStore, idOrName: string, output: Outpu
   const revocation = await store.revoke(idOrName, nowMs);
   switch (revocation.outcome) {
     case "revoked":
+      await wait(NOTICED_MS);
       output.stderr(`Revoked the ${revocation.key.kind} key ${revocation.key.name} (${revocation.key.id}).\n`);
       return;
     case "already-revoked":
