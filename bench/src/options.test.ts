@@ -7,7 +7,7 @@ test("without options everything is measured in five rounds", () => {
   assert.deepEqual(parseOptions([]), {
     rows: ["request", "stream-paced", "stream-flat-out", "latency", "first-token", "memory"],
     rounds: 5,
-    seconds: 4,
+    seconds: 2,
     systems: ["tokilake", "nginx", "node-proxy", "portkey"],
     write: undefined,
     profilesHub: false,

@@ -25,7 +25,7 @@ export interface BenchOptions {
 export const USAGE = `npm run bench -- [options]
   --rows LIST      of ${ROW_NAMES.join(", ")} (default: all)
   --rounds N       interleaved rounds, medians are taken over them (default 5)
-  --seconds N      time that counts per round, row and system (default 4)
+  --seconds N      time that counts per round, row and system (default 2)
   --peers LIST     of nginx, node-proxy, portkey (default: all; "" for none)
   --without-hub    measure the peers alone
   --quick          1 round of 1 second, without memory: is everything there and working?
@@ -61,7 +61,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
   return {
     rows: listOf("--rows", values.rows, ROW_NAMES) ?? (values.quick ? quickRows : ROW_NAMES),
     rounds: numberOf("--rounds", values.rounds, { min: 1, max: 100 }) ?? (values.quick ? 1 : 5),
-    seconds: numberOf("--seconds", values.seconds, { min: 1, max: 600 }) ?? (values.quick ? 1 : 4),
+    seconds: numberOf("--seconds", values.seconds, { min: 1, max: 600 }) ?? (values.quick ? 1 : 2),
     systems: values["without-hub"] ? asked : ["tokilake", ...asked],
     write: values.write,
     profilesHub: values.profile === "hub",

@@ -25,19 +25,39 @@ export interface SelfTime {
 
 /** The functions with the most time of their own, the first one most. Waiting is left out. */
 export function topSelfTimes(profile: CpuProfile, count: number): SelfTime[] {
+  return topBy(profile, count, ({ functionName, url, lineNumber }) => ({
+    name: functionName === "" ? "(anonymous)" : functionName,
+    place: url === "" ? "" : `${shortPlace(url)}:${lineNumber + 1}`,
+  }));
+}
+
+/** The same added up by part: a file of ours, a package, a module of Node, or V8 itself. */
+export function topParts(profile: CpuProfile, count: number): SelfTime[] {
+  return topBy(profile, count, ({ functionName, url }) => ({
+    name: url === "" ? functionName : partOf(url),
+    place: "",
+  }));
+}
+
+type CallFrame = CpuProfile["nodes"][number]["callFrame"];
+
+function topBy(
+  profile: CpuProfile,
+  count: number,
+  keyOf: (frame: CallFrame) => Pick<SelfTime, "name" | "place">,
+): SelfTime[] {
   const frames = new Map(profile.nodes.map((node) => [node.id, node.callFrame]));
-  const times = new Map<string, { name: string; place: string; microseconds: number }>();
+  const times = new Map<string, Pick<SelfTime, "name" | "place"> & { microseconds: number }>();
   let busy = 0;
   for (const [index, id] of profile.samples.entries()) {
     const frame = frames.get(id);
     if (frame === undefined || frame.functionName === "(idle)") continue;
     const microseconds = Math.max(0, profile.timeDeltas[index] ?? 0);
     busy += microseconds;
-    const name = frame.functionName === "" ? "(anonymous)" : frame.functionName;
-    const place = frame.url === "" ? "" : `${shortPlace(frame.url)}:${frame.lineNumber + 1}`;
-    const time = times.get(`${name} ${place}`) ?? { name, place, microseconds: 0 };
+    const key = keyOf(frame);
+    const time = times.get(`${key.name} ${key.place}`) ?? { ...key, microseconds: 0 };
     time.microseconds += microseconds;
-    times.set(`${name} ${place}`, time);
+    times.set(`${key.name} ${key.place}`, time);
   }
   const sorted = [...times.values()].toSorted((a, b) => b.microseconds - a.microseconds);
   return sorted.slice(0, count).map(({ name, place, microseconds }) => ({ name, place, share: microseconds / busy }));
@@ -53,15 +73,19 @@ export function profileText(folder: string): string {
 function oneProfileText(path: string): string {
   // Written by V8; a field that is missing shows as an error here.
   const profile = JSON.parse(readFileSync(path, "utf8")) as CpuProfile;
-  const rows = topSelfTimes(profile, 40).map(({ name, place, share }) => [
-    `  ${name}`,
-    `${(share * 100).toFixed(1)} %`,
-    `  ${place}`,
-  ]);
-  return `\nSelf time in ${path}\n${alignTable(rows)}`;
+  const rows = (times: readonly SelfTime[]) =>
+    times.map(({ name, place, share }) => [`  ${name}`, `${(share * 100).toFixed(1)} %`, `  ${place}`.trimEnd()]);
+  const functions = alignTable(rows(topSelfTimes(profile, 30)));
+  return `\nSelf time in ${path}\n${functions}by part\n${alignTable(rows(topParts(profile, 25)))}`;
 }
 
 /** From the package on: "hub/src/relay/run.ts", "node:internal/…", "ws/lib/sender.js". */
 function shortPlace(url: string): string {
   return url.replace(/^file:\/\/.*\/(?:packages|node_modules)\//, "");
+}
+
+/** A file of ours, else the package or the module of Node. */
+function partOf(url: string): string {
+  const place = shortPlace(url);
+  return url.includes("/node_modules/") ? (place.split("/")[0] ?? place) : place;
 }
