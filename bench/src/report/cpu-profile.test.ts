@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type CpuProfile, topParts, topSelfTimes } from "./cpu-profile.ts";
+import { busySeconds, type CpuProfile, topParts, topSelfTimes } from "./cpu-profile.ts";
 
 test("self time is added up by function, waiting left out", () => {
   const node = (id: number, functionName: string, url: string, lineNumber: number) => ({
@@ -27,6 +27,7 @@ test("self time is added up by function, waiting left out", () => {
     { name: "relay", place: "hub/src/relay.ts:10", share: 0.75 },
     { name: "(anonymous)", place: "ws/lib/sender.js:1", share: 0.25 },
   ]);
+  assert.equal(busySeconds(profile), 0.0002);
   assert.deepEqual(topParts(profile, 5), [
     { name: "hub/src/relay.ts", place: "", share: 0.75 },
     { name: "ws", place: "", share: 0.25 },

@@ -31,7 +31,14 @@ export function topSelfTimes(profile: CpuProfile, count: number): SelfTime[] {
   }));
 }
 
-/** The same added up by part: a file of ours, a package, a module of Node, or V8 itself. */
+/** Seconds in which the thread was not idle. */
+export function busySeconds(profile: CpuProfile): number {
+  const idle = new Set(profile.nodes.filter((node) => node.callFrame.functionName === "(idle)").map((node) => node.id));
+  const times = profile.timeDeltas.filter((_, index) => !idle.has(profile.samples[index] ?? 0));
+  return times.reduce((sum, time) => sum + Math.max(0, time), 0) / 1e6;
+}
+
+/** As `topSelfTimes`, added up by part: a file of ours, a package, a module of Node, or V8 itself. */
 export function topParts(profile: CpuProfile, count: number): SelfTime[] {
   return topBy(profile, count, ({ functionName, url }) => ({
     name: url === "" ? functionName : partOf(url),
@@ -76,7 +83,7 @@ function oneProfileText(path: string): string {
   const rows = (times: readonly SelfTime[]) =>
     times.map(({ name, place, share }) => [`  ${name}`, `${(share * 100).toFixed(1)} %`, `  ${place}`.trimEnd()]);
   const functions = alignTable(rows(topSelfTimes(profile, 30)));
-  return `\nSelf time in ${path}\n${functions}by part\n${alignTable(rows(topParts(profile, 25)))}`;
+  return `\nSelf time of ${busySeconds(profile).toFixed(2)} s in ${path}\n${functions}by part\n${alignTable(rows(topParts(profile, 25)))}`;
 }
 
 /** From the package on: "hub/src/relay/run.ts", "node:internal/…", "ws/lib/sender.js". */
