@@ -26,10 +26,14 @@ export interface HubConfig {
   readonly databaseUrl: string;
   readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly format: "json" | "human" | "auto" };
   readonly limits: {
-    /** A request body that is JSON. It is held in memory, so worst case is this times `maxRequests`. */
+    /** A request body that is JSON. It is held in memory. */
     readonly maxJsonBytes: number;
     /** A request body of any other type (multipart uploads). It streams through. */
     readonly maxUploadBytes: number;
+    /** Memory for the bodies of all requests together; one that would take more is answered 503. */
+    readonly maxBodyMemoryBytes: number;
+    /** Disk for uploads whose model stands behind the file, of all requests together. */
+    readonly maxSpoolBytes: number;
     /** Requests served at once; one more is answered 503. */
     readonly maxRequests: number;
   };
@@ -93,6 +97,8 @@ const ENVIRONMENT = z.object({
   TOKILAKE_LOG_FORMAT: oneOf(["json", "human", "auto"]).default("auto"),
   TOKILAKE_MAX_JSON_BYTES: wholeNumber(1024, 1024 * MiB).default(32 * MiB),
   TOKILAKE_MAX_UPLOAD_BYTES: wholeNumber(1024, 1024 * 1024 * MiB).default(512 * MiB),
+  TOKILAKE_MAX_BODY_MEMORY_BYTES: wholeNumber(1024, 1024 * 1024 * MiB).default(1024 * MiB),
+  TOKILAKE_MAX_SPOOL_BYTES: wholeNumber(0, 1024 * 1024 * MiB).default(8 * 1024 * MiB),
   TOKILAKE_MAX_REQUESTS: wholeNumber(1, 1_000_000).default(10_000),
   TOKILAKE_DRAIN_GRACE_MS: wholeNumber(0, MAX_TIMEOUT_MS).default(30_000),
   TOKILAKE_CONNECT_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
@@ -232,6 +238,8 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
     limits: {
       maxJsonBytes: settings.TOKILAKE_MAX_JSON_BYTES,
       maxUploadBytes: settings.TOKILAKE_MAX_UPLOAD_BYTES,
+      maxBodyMemoryBytes: settings.TOKILAKE_MAX_BODY_MEMORY_BYTES,
+      maxSpoolBytes: settings.TOKILAKE_MAX_SPOOL_BYTES,
       maxRequests: settings.TOKILAKE_MAX_REQUESTS,
     },
     drainGraceMs: settings.TOKILAKE_DRAIN_GRACE_MS,

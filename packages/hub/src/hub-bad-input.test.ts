@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { answerJson, beginEvents, bodyOf, delta, startTestHub, writeEvent } from "./test-hub.ts";
+import { answerJson, beginEvents, bodyOf, delta, startTestHub, TEST_CONFIG, writeEvent } from "./test-hub.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -122,7 +123,8 @@ test("a wrong key, a worker key, a revoked one and none are each refused with 40
 });
 
 test("a body over the limit is refused: at once when it says so, else at the limit", async () => {
-  await using hub = await startTestHub({ limits: { maxJsonBytes: 1_000, maxUploadBytes: 1_000, maxRequests: 10 } });
+  const limits = { ...TEST_CONFIG.limits, maxJsonBytes: 1_000, maxUploadBytes: 1_000 };
+  await using hub = await startTestHub({ limits });
   const body = JSON.stringify({ model: "m", input: "x".repeat(1_000) });
   const head = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-test\r\ncontent-type: application/json\r\n`;
 
@@ -139,12 +141,51 @@ test("a body over the limit is refused: at once when it says so, else at the lim
   assert.match(unsent, /^HTTP\/1\.1 413 [^]*connection: close[^]*"request_too_large"/i);
 });
 
-test("a refused client that goes on sending still reads its answer", async () => {
+test("bodies that would take more memory than all may are refused, and what ended takes none", async () => {
+  const limits = { ...TEST_CONFIG.limits, maxBodyMemoryBytes: 10_000 };
+  await using hub = await startTestHub({ limits });
+  const waiting = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  await hub.connect(async (stream) => {
+    asked.resolve();
+    await waiting.promise;
+    answerJson(stream, { choices: [] });
+  });
+  const body = { model: "m", input: "x".repeat(7_000) };
+
+  const first = hub.post(CHAT, body);
+  await asked.promise;
+  const refused = await hub.post(CHAT, body);
+  waiting.resolve();
+  const answered = await first;
+  await answered.text();
+  const later = await hub.post(CHAT, body);
+
+  assert.deepEqual([refused.status, refused.headers.get("retry-after")], [503, "1"]);
+  assert.match(await refused.text(), /"overloaded"/);
+  assert.deepEqual([answered.status, later.status], [200, 200]);
+});
+
+test("a refused client that goes on sending still reads its answer, even when it reads late", async () => {
   await using hub = await startTestHub();
-  const head = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-type: application/json\r\ncontent-length: 800000\r\n\r\n`;
+  const socket = connect(hub.port, "127.0.0.1");
+  let failure: unknown;
+  socket.on("error", (error) => (failure = error));
+  socket.write(
+    `POST ${CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\n` +
+      "content-type: application/json\r\ncontent-length: 900000\r\n\r\n",
+  );
+  const piece = Buffer.alloc(100_000, 0x20);
+  // A piece a turn: the answer is there before the last of them, and a connection that was reset fails a write.
+  for (let sent = 0; sent < 9; sent += 1) {
+    socket.write(piece);
+    await sleep(10);
+  }
+  let answer = "";
+  socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
+  await once(socket, "close");
 
-  const answer = await exchangeRaw(hub.port, Buffer.concat([Buffer.from(head), Buffer.alloc(800_000, 0x20)]));
-
+  assert.equal(failure, undefined);
   assert.match(answer, /^HTTP\/1\.1 401 [^]*"invalid_api_key"/);
 });
 

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
 import { request } from "node:http";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -54,18 +56,50 @@ test("a large form with its model first streams through, byte for byte", async (
   assert.deepEqual(await response.json(), { model: "m", sha256: createHash("sha256").update(body).digest("hex") });
 });
 
-test("a large form with its file first needs the model by header or address, and is told so", async () => {
+test("a large form with its file first arrives byte for byte, and leaves nothing on disk", async () => {
+  await using hub = await startTestHub();
+  await connectHashing(hub);
+  const file = Buffer.alloc(3_000_000, 7);
+  const last = form([FILE_HEAD, file, "\r\n", field("model", "m"), END.slice(2)]);
+  const between = form([FILE_HEAD, file, "\r\n", field("model", "m"), FILE_HEAD, file, END]);
+
+  for (const body of [last, between]) {
+    const response = await upload(hub, body);
+
+    assert.deepEqual(await response.json(), { model: "m", sha256: createHash("sha256").update(body).digest("hex") });
+  }
+  assert.deepEqual(readdirSync(join(hub.dataDir, "spool")), []);
+});
+
+test("a model in the header or the address spares a large form the way over the disk", async () => {
   await using hub = await startTestHub();
   await connectHashing(hub);
   const body = form([FILE_HEAD, Buffer.alloc(3_000_000, 7), "\r\n", field("model", "m"), END.slice(2)]);
 
-  const silent = await upload(hub, body);
   const byHeader = await upload(hub, body, { "x-model": "m" });
   const byAddress = await upload(hub, body, {}, "?model=m");
 
-  assert.equal(silent.status, 400);
-  assert.match(((await silent.json()) as { error: { message: string } }).error.message, /"x-model" or as "\?model="/);
   assert.deepEqual([byHeader.status, byAddress.status], [200, 200]);
+  assert.equal(existsSync(join(hub.dataDir, "spool")), false);
+});
+
+test("a large form without a model is refused, and one too many on disk is told to come back", async () => {
+  await using hub = await startTestHub();
+  await connectHashing(hub);
+  const nameless = form([FILE_HEAD, Buffer.alloc(3_000_000, 7), END]);
+  const large = form([FILE_HEAD, Buffer.alloc(12_000_000, 7), "\r\n", field("model", "m"), END.slice(2)]);
+
+  const refused = await upload(hub, nameless);
+  const tooMuch = await upload(hub, large);
+  const later = await upload(
+    hub,
+    form([FILE_HEAD, Buffer.alloc(3_000_000), "\r\n", field("model", "m"), END.slice(2)]),
+  );
+
+  assert.equal(refused.status, 400);
+  assert.match(await refused.text(), /"missing_required_parameter"/);
+  assert.deepEqual([tooMuch.status, tooMuch.headers.get("retry-after")], [503, "5"]);
+  assert.equal(later.status, 200);
 });
 
 test("a small form is sent again to another worker, a large one that was begun is not", async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 
 import { FREE_ADMISSION } from "./billing/admission.ts";
 import type { HubConfig } from "./config.ts";
@@ -16,8 +17,10 @@ import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import type { RequestLog } from "./observe/request-log.ts";
 import { ActiveRuns } from "./relay/active-runs.ts";
+import { MemoryBudget } from "./relay/memory-budget.ts";
 import { OPERATIONS } from "./relay/operation.ts";
 import { relay, type RelayDeps } from "./relay/relay.ts";
+import { SpoolRoom } from "./relay/spool.ts";
 import { Dispatcher } from "./routing/dispatcher.ts";
 
 /** What the hub takes from the outside world. `main.ts` passes the real ones; tests pass their own. */
@@ -51,7 +54,21 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const dispatcher: Dispatcher = new Dispatcher(() => fleet.models, deps.random);
   const fleet: Fleet = new Fleet({ log, now, onRoom: (target) => dispatcher.offer(target) });
   const workers = openWorkerDoor({ hubId: `hub-${randomUUID()}`, keys, fleet, metrics, log });
-  const journey = { config, keys, admission: FREE_ADMISSION, active, requestLog, now, dispatcher, metrics, log };
+  const memory = new MemoryBudget(config.limits.maxBodyMemoryBytes);
+  const spools = new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes });
+  const journey = {
+    memory,
+    spools,
+    config,
+    keys,
+    admission: FREE_ADMISSION,
+    active,
+    requestLog,
+    now,
+    dispatcher,
+    metrics,
+    log,
+  };
   const router = new Router([
     ...relayRoutes({ ...journey, retry: "until-content" }),
     ...modelRoutes(keys, fleet.models),

@@ -8,6 +8,7 @@ import type { Identification, KeyKind, KeyRing } from "./identity/key-ring.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import type { RequestLog, RequestRecord } from "./observe/request-log.ts";
 import { SilentLog } from "./observe/silent-log.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
 
 /** Keys in memory: any `sk-` or `wk-` followed by a name is good until it is revoked. */
 export class FakeKeyRing implements KeyRing {
@@ -70,7 +71,13 @@ export const TEST_CONFIG: HubConfig = {
   dataDir: "/nowhere",
   databaseUrl: "sqlite:/nowhere/hub.db",
   log: { level: "error", format: "json" },
-  limits: { maxJsonBytes: 1024 * 1024, maxUploadBytes: 256 * 1024 * 1024, maxRequests: 1_000 },
+  limits: {
+    maxJsonBytes: 1024 * 1024,
+    maxUploadBytes: 256 * 1024 * 1024,
+    maxBodyMemoryBytes: 64 * 1024 * 1024,
+    maxSpoolBytes: 8 * 1024 * 1024,
+    maxRequests: 1_000,
+  },
   drainGraceMs: 5_000,
   timeouts: { connectMs: 5_000, firstTokenMs: 5_000, idleMs: 5_000, totalMs: 20_000 },
   modelTimeouts: {},
@@ -93,6 +100,8 @@ interface PostInit {
 /** A hub on a free port, with workers whose engine is a function of the test. */
 export interface TestHub extends AsyncDisposable {
   readonly hub: Hub;
+  /** Temporary, removed with the hub. */
+  readonly dataDir: string;
   readonly url: string;
   readonly port: number;
   readonly keys: FakeKeyRing;
@@ -109,11 +118,13 @@ export async function startTestHub(config: Partial<HubConfig> = {}): Promise<Tes
   const log = new SilentLog();
   const requests = new FakeRequestLog();
   const deps = { log, keys, requestLog: requests, metrics: SILENT_METRICS, now: Date.now, random: () => 0 };
-  const hub = createHub({ ...TEST_CONFIG, ...config }, deps);
+  const folder = temporaryFolder();
+  const hub = createHub({ ...TEST_CONFIG, dataDir: folder.path, ...config }, deps);
   const { port, url } = await hub.listen();
   const workers: TunnelClient[] = [];
   return {
     hub,
+    dataDir: folder.path,
     url,
     port,
     keys,
@@ -134,6 +145,7 @@ export async function startTestHub(config: Partial<HubConfig> = {}): Promise<Tes
     [Symbol.asyncDispose]: async () => {
       for (const worker of workers) worker.close();
       await hub.close();
+      folder[Symbol.dispose]();
     },
   };
 }

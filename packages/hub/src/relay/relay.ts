@@ -11,10 +11,12 @@ import type { ActiveRuns } from "./active-runs.ts";
 import { Deadline } from "./deadline.ts";
 import { type AttemptDeps, type AttemptPlan, firstGoodAnswer } from "./first-good-answer.ts";
 import { headersForWorker, mediaTypeOf, SSE_HEADERS } from "./headers.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import type { Operation } from "./operation.ts";
 import { pump } from "./pump.ts";
-import { checkContentType, type RequestView, viewRequest } from "./request-view.ts";
+import { type BodyStorage, checkContentType, type RequestView, viewRequest } from "./request-view.ts";
 import { Run } from "./run.ts";
+import type { SpoolRoom } from "./spool.ts";
 
 export interface RelayDeps extends AttemptDeps {
   readonly config: Pick<HubConfig, "limits" | "timeouts" | "modelTimeouts">;
@@ -22,6 +24,9 @@ export interface RelayDeps extends AttemptDeps {
   readonly admission: Admission;
   readonly active: ActiveRuns;
   readonly requestLog: RequestLog;
+  /** For request bodies, of all requests together. */
+  readonly memory: MemoryBudget;
+  readonly spools: SpoolRoom;
   readonly now: () => number;
 }
 
@@ -74,9 +79,23 @@ async function viewBody(deps: RelayDeps, run: Run, exchange: Exchange): Promise<
     contentLength: length === undefined ? undefined : Number(length),
     model: modelHint(request.headers["x-model"], query),
   };
-  const view = await viewRequest(run.operation, incoming, hints);
+  const view = await viewRequest(run.operation, incoming, { hints, storage: storageOf(deps, run) });
   run.view = view;
   return view;
+}
+
+/** `settle` gives back what is taken here. */
+function storageOf(deps: RelayDeps, run: Run): BodyStorage {
+  return {
+    hold: (bytes) => {
+      deps.memory.take(bytes);
+      run.heldBytes += bytes;
+    },
+    openSpool: async () => {
+      run.spool = await deps.spools.open();
+      return run.spool;
+    },
+  };
 }
 
 async function answer(deps: RelayDeps, run: Run, view: RequestView, exchange: Exchange): Promise<void> {
@@ -149,6 +168,8 @@ function upload(
 function settle(deps: RelayDeps, run: Run, hold: Hold | undefined): void {
   run.reply.stopKeepAlive();
   run.body?.stop();
+  deps.memory.give(run.heldBytes);
+  void run.spool?.close().catch((err: unknown) => deps.log.warn({ requestId: run.requestId, err }, "spool not closed"));
   if (run.principal !== undefined) deps.active.remove(run.principal.keyId, run);
   const record = run.record();
   hold?.settle(record);

@@ -5,12 +5,14 @@ import * as fc from "fast-check";
 
 import type { IncomingBody } from "../http/incoming-body.ts";
 import { OPERATIONS } from "./operation.ts";
-import { type RequestView, splice, viewRequest } from "./request-view.ts";
+import { type BodyStorage, type RequestView, splice, viewRequest } from "./request-view.ts";
 
 const CHAT = OPERATIONS[0] ?? assert.fail();
 const HINTS = { contentType: "application/json", contentLength: undefined, model: undefined };
 
 /** A body that gives these chunks. */
+const STORAGE: BodyStorage = { hold() {}, openSpool: () => Promise.reject(new Error("JSON is not spooled")) };
+
 function bodyFrom(chunks: readonly Uint8Array[]): Pick<IncomingBody, "next" | "received"> {
   const left = [...chunks];
   let received = 0;
@@ -31,7 +33,7 @@ function view(text: string, cuts: readonly number[] = []): Promise<RequestView> 
   const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).toSorted((a, b) => a - b), bytes.length];
   const chunks = places.slice(1).map((end, index) => bytes.subarray(places[index], end));
   // The view uses these two members only.
-  return viewRequest(CHAT, bodyFrom(chunks) as IncomingBody, HINTS);
+  return viewRequest(CHAT, bodyFrom(chunks) as IncomingBody, { hints: HINTS, storage: STORAGE });
 }
 
 function textOf(seen: RequestView): string {

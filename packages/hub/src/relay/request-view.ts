@@ -1,13 +1,14 @@
 import type { RequestBody } from "../channels/channel.ts";
 import { AppError } from "../errors.ts";
 import type { IncomingBody } from "../http/incoming-body.ts";
+import { boundaryOf, FormScanner, MultipartError } from "./form-scanner.ts";
 import { mediaTypeOf } from "./headers.ts";
 import { type JsonField, JsonScanner, JsonSyntaxError } from "./json-scanner.ts";
-import { boundaryOf, fieldsOf, MultipartError } from "./multipart-fields.ts";
 import type { Operation } from "./operation.ts";
+import type { Spool } from "./spool.ts";
 import { isRecord, parseJson } from "./usage.ts";
 
-/** Of an upload so much is kept: to find its model, and to send it again on a retry. */
+/** Of an upload so much is kept in memory: to find its model, and to send it again on a retry. */
 export const MAX_HELD_UPLOAD_BYTES = 1024 * 1024;
 const MAX_MODEL_BYTES = 256;
 
@@ -28,18 +29,31 @@ export interface RequestView {
 export interface BodyHints {
   readonly contentType: string | undefined;
   readonly contentLength: number | undefined;
-  /** From the header `x-model` or the query's `model`: needed when an upload has its file before its fields. */
+  /** From the header `x-model` or the query's `model`: spares an upload with its file in front the way over the disk. */
   readonly model: string | undefined;
 }
 
+/** Where a body may stay while the hub finds out where it goes. Whoever gives it takes back what was used. */
+export interface BodyStorage {
+  /** Counts bytes that will be held in memory. @throws AppError `overloaded` when all requests together hold too many. */
+  hold(bytes: number): void;
+  openSpool(): Promise<Spool>;
+}
+
 /**
- * Reads as much of the body as it takes to route it: all of a JSON body, the first `MAX_HELD_UPLOAD_BYTES` of a form.
+ * Reads as much of the body as it takes to route it: all of a JSON body; of a form the first `MAX_HELD_UPLOAD_BYTES`, and
+ * where its model comes later (the official SDKs send the file first) all up to it, by way of the disk.
  *
  * @throws AppError for a body that is no JSON or form, or names no model.
  */
-export function viewRequest(operation: Operation, incoming: IncomingBody, hints: BodyHints): Promise<RequestView> {
-  const isForm = mediaTypeOf(hints.contentType) === "multipart/form-data";
-  return isForm ? viewForm(incoming, hints) : viewJson(operation, incoming, hints);
+export function viewRequest(operation: Operation, incoming: IncomingBody, context: ViewContext): Promise<RequestView> {
+  const isForm = mediaTypeOf(context.hints.contentType) === "multipart/form-data";
+  return isForm ? viewForm(incoming, context) : viewJson(operation, incoming, context);
+}
+
+export interface ViewContext {
+  readonly hints: BodyHints;
+  readonly storage: BodyStorage;
 }
 
 /** @throws AppError `unsupported_media_type`, before a byte of the body is read. */
@@ -72,10 +86,17 @@ const WATCHED = new Set([
   "max_output_tokens",
 ]);
 
-async function viewJson(operation: Operation, incoming: IncomingBody, hints: BodyHints): Promise<RequestView> {
+async function viewJson(
+  operation: Operation,
+  incoming: IncomingBody,
+  { hints, storage }: ViewContext,
+): Promise<RequestView> {
   const scanner = new JsonScanner(WATCHED);
   const held: Uint8Array[] = [];
-  const fields = await readJson(incoming, scanner, held);
+  const fields = await readJson(incoming, scanner, (chunk) => {
+    storage.hold(chunk.length);
+    held.push(chunk);
+  });
   const isStreamed = booleanOf(fields.get("stream"), "stream");
   const view = {
     model: checkModel(modelOf(fields.get("model"))),
@@ -96,12 +117,12 @@ function isJsonType(contentType: string | undefined): boolean {
 async function readJson(
   incoming: IncomingBody,
   scanner: JsonScanner,
-  held: Uint8Array[],
+  keep: (chunk: Uint8Array) => void,
 ): Promise<ReadonlyMap<string, JsonField>> {
   try {
     for (let chunk = await incoming.next(); chunk !== undefined; chunk = await incoming.next()) {
       scanner.push(chunk);
-      held.push(chunk);
+      keep(chunk);
     }
     return scanner.finish();
   } catch (thrown) {
@@ -147,45 +168,71 @@ export function splice(
   return [...before, inserted, ...after];
 }
 
-async function viewForm(incoming: IncomingBody, hints: BodyHints): Promise<RequestView> {
+async function viewForm(incoming: IncomingBody, { hints, storage }: ViewContext): Promise<RequestView> {
   const contentType = hints.contentType ?? "";
   const boundary = boundaryOf(contentType);
   if (boundary === undefined) throw new AppError("invalid_request", "The multipart content type names no boundary.");
-  const { held, isComplete } = await holdForm(incoming);
-  const fields = readForm(Buffer.concat(held), boundary);
-  const model = fields.get("model") ?? hints.model;
-  if (model === undefined && !isComplete) throw fileBeforeModel();
+  const scanner = new FormScanner(boundary, FORM_FIELDS);
+  const modelOfForm = (): string | undefined => scanner.fields.get("model") ?? hints.model;
+  const { held, isComplete } = await holdForm(incoming, scanner, storage);
+  const rest = isComplete
+    ? undefined
+    : modelOfForm() === undefined
+      ? await spoolForm(incoming, scanner, storage)
+      : () => incoming.next();
   return {
-    model: checkModel(model),
-    isStreamed: fields.get("stream")?.toLowerCase() === "true",
+    model: checkModel(modelOfForm()),
+    isStreamed: scanner.fields.get("stream")?.toLowerCase() === "true",
     maxTokens: undefined,
     hidesUsage: false,
     contentType,
-    body: isComplete
-      ? bodyOf(held, incoming.received)
-      : { held, length: hints.contentLength, rest: () => incoming.next() },
+    body: rest === undefined ? bodyOf(held, incoming.received) : { held, length: hints.contentLength, rest },
   };
 }
 
-async function holdForm(incoming: IncomingBody): Promise<{ held: Uint8Array[]; isComplete: boolean }> {
+async function holdForm(
+  incoming: IncomingBody,
+  scanner: FormScanner,
+  storage: BodyStorage,
+): Promise<{ held: Uint8Array[]; isComplete: boolean }> {
   const held: Uint8Array[] = [];
   while (incoming.received < MAX_HELD_UPLOAD_BYTES) {
-    const chunk = await incoming.next();
+    const chunk = await nextScanned(incoming, scanner);
     if (chunk === undefined) return { held, isComplete: true };
+    storage.hold(chunk.length);
     held.push(chunk);
   }
   return { held, isComplete: false };
 }
 
+/** Puts the form on disk until its model is known. Returns what gives it back, and then what still comes. */
+async function spoolForm(
+  incoming: IncomingBody,
+  scanner: FormScanner,
+  storage: BodyStorage,
+): Promise<() => Promise<Uint8Array | undefined>> {
+  const spool = await storage.openSpool();
+  while (!scanner.fields.has("model")) {
+    const chunk = await nextScanned(incoming, scanner);
+    if (chunk === undefined) break;
+    await spool.write(chunk);
+  }
+  return async () => (await spool.next()) ?? incoming.next();
+}
+
 const FORM_FIELDS = new Set(["model", "stream"]);
 
-function readForm(form: Buffer, boundary: string): ReadonlyMap<string, string> {
+/** The next chunk of the form, seen by the scanner; undefined at the end. */
+async function nextScanned(incoming: IncomingBody, scanner: FormScanner): Promise<Uint8Array | undefined> {
+  const chunk = await incoming.next();
   try {
-    return fieldsOf(form, boundary, FORM_FIELDS);
+    if (chunk === undefined) scanner.finish();
+    else scanner.push(chunk);
   } catch (thrown) {
     if (!(thrown instanceof MultipartError)) throw thrown;
     throw new AppError("invalid_request", `The multipart body cannot be read: ${thrown.message}.`, { cause: thrown });
   }
+  return chunk;
 }
 
 function bodyOf(held: readonly Uint8Array[], length: number): RequestBody {
@@ -241,13 +288,4 @@ function mistyped(param: string, wanted: string): AppError {
 
 function unsupported(operation: Operation, wanted: string): AppError {
   return new AppError("unsupported_media_type", `${operation.path} takes ${wanted}.`);
-}
-
-function fileBeforeModel(): AppError {
-  return new AppError(
-    "missing_required_parameter",
-    `The form's first ${MAX_HELD_UPLOAD_BYTES} bytes have no field "model". Send "model" before the file, ` +
-      `or name it in the header "x-model" or as "?model=" in the address.`,
-    { param: "model" },
-  );
 }

@@ -6,6 +6,7 @@ import type { Principal } from "../identity/key-ring.ts";
 import type { RequestOutcome, RequestRecord } from "../observe/request-log.ts";
 import type { Operation } from "./operation.ts";
 import type { RequestView } from "./request-view.ts";
+import type { Spool } from "./spool.ts";
 import type { Usage } from "./usage.ts";
 
 /** One request from its first byte to its settlement: what is known of it, and the handle to stop it. */
@@ -18,6 +19,9 @@ export class Run {
   principal: Principal | undefined;
   view: RequestView | undefined;
   body: IncomingBody | undefined;
+  /** Of the request body, in memory. */
+  heldBytes = 0;
+  spool: Spool | undefined;
   usage: () => Usage | undefined = () => undefined;
   attempts = 0;
   /** The target that answers, or that failed last. */
