@@ -48,8 +48,9 @@ export const FIGURES: readonly Figure[] = [
     goal: 4,
     isAdded: false,
     meaning:
-      "The same with 200 streams of 500 chunks as fast as they are taken: what is left when chunks can be sent " +
-      "together. A stream that ends is asked for again, so a five-hundredth of a request is in it.",
+      "The same with 200 streams of 500 chunks that the engine sends whenever it comes round, at most one per stream and " +
+      "millisecond: what is left when more and more chunks can be sent together. A stream that ends is asked for again, so " +
+      "a five-hundredth of a request is in it.",
   },
   {
     id: "latency-p50",

@@ -80,11 +80,12 @@ export const LOAD_ROWS: readonly LoadRow[] = [
 
 /** The part that all loads share. The first round warms up longer: programs that just started are still compiling. */
 function loadOf(bench: Bench, system: RunningSystem, round: number, model: BenchModel) {
+  const runMs = bench.options.seconds * 1000;
   return {
     target: system.target(),
     body: benchBody(model),
-    warmMs: round === 1 ? 2000 : 500,
-    runMs: bench.options.seconds * 1000,
+    warmMs: round === 1 ? Math.min(2000, runMs) : 500,
+    runMs,
     watch: system.pid === undefined ? [] : [system.pid],
   };
 }
