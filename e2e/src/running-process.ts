@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   /** The program sees these, the path and nothing else of this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Starts the program in its own place, as `ip netns exec NAME` does; it must become the program. */
+  readonly command?: readonly string[];
 }
 
 export interface Exit {
@@ -41,9 +43,10 @@ export class RunningProcess implements AsyncDisposable {
 
   constructor(options: ProgramOptions) {
     this.name = options.name;
-    const args = [join(ROOT, options.script), ...(options.args ?? [])];
+    const program = [process.execPath, join(ROOT, options.script), ...(options.args ?? [])];
+    const [file = process.execPath, ...args] = [...(options.command ?? []), ...program];
     const env = { PATH: process.env["PATH"] ?? "", ...options.env };
-    this.#child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = spawn(file, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#onStdout(text));
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#keep(text));
     this.exited = this.#waitForEnd();

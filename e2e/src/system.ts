@@ -5,7 +5,7 @@ import { type SimulatedEngine, type SimulatedEngineOptions, startSimulatedEngine
 import { createKey, Hub, type HubOptions } from "./hub.ts";
 import type { RunningProcess } from "./running-process.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
-import { type ModelTarget, startWorker, type WorkerOptions } from "./worker.ts";
+import { type ModelTarget, startWorker } from "./worker.ts";
 
 /** Characters of each program's log that are shown with a failed test. */
 const SHOWN_LOG = 8000;
@@ -26,6 +26,8 @@ export interface SystemOptions {
   readonly workerEnv?: Readonly<Record<string, string>>;
   /** Engine URLs by model of engines that run already, served by the same worker. */
   readonly moreModels?: Readonly<Record<string, string>>;
+  /** The hub's data, in a folder that is there and stays. Default: a new one. */
+  readonly dataDir?: string;
   /** Worker that is started with the hub: default "worker-a"; false: none. */
   readonly worker?: false;
 }
@@ -62,7 +64,7 @@ export class System implements AsyncDisposable {
   /** @param t When it or one of its subtests fails, the logs of all programs are shown with it. */
   static async start(t: TestContext, options: SystemOptions = {}): Promise<System> {
     await using closing = new AsyncDisposableStack();
-    const dataDir = closing.use(await temporaryFolder()).path;
+    const dataDir = options.dataDir ?? closing.use(await temporaryFolder()).path;
     const engine =
       options.engine ??
       closing.use(await startSimulatedEngine({ ...options.engineOptions, models: modelsOf(options) }));
@@ -103,12 +105,15 @@ export class System implements AsyncDisposable {
       models?: Readonly<Record<string, ModelTarget>>;
       token?: string;
       env?: Readonly<Record<string, string>>;
+      /** Another way to the hub, through a proxy. */
+      hubUrl?: string;
+      command?: readonly string[];
     } = {},
   ): Promise<RunningProcess> {
     const home = this.#closing.use(await temporaryFolder()).path;
-    const { models = { simulated: this.engine.url }, token = this.workerKey } = options;
-    const worker: WorkerOptions = { hubUrl: this.#hub.url, name, token, home, models };
-    const program = startWorker(options.env === undefined ? worker : { ...worker, env: options.env });
+    const { models = { simulated: this.engine.url }, token = this.workerKey, hubUrl = this.#hub.url } = options;
+    const { env = {}, command = [] } = options;
+    const program = startWorker({ hubUrl, name, token, home, models, env, command });
     this.#closing.use(program);
     this.#programs.push(program);
     return program;

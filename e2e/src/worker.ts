@@ -12,6 +12,8 @@ export interface WorkerOptions {
   /** Engine URL by public model name, or the whole entry as in `model_targets`. */
   readonly models: Readonly<Record<string, ModelTarget>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** See `ProgramOptions`. */
+  readonly command?: readonly string[];
 }
 
 /** Starts a worker in a process of its own. It is connected when the hub lists its models. */
@@ -24,6 +26,7 @@ export function startWorker(options: WorkerOptions): RunningProcess {
     name: options.name,
     script: "packages/worker/src/main.ts",
     args: ["run"],
+    command: options.command ?? [],
     env: {
       HOME: options.home,
       TOKIAME_GATEWAY_URL: options.hubUrl,
