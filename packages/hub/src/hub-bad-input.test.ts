@@ -171,6 +171,7 @@ test("a refused client that goes on sending still reads its answer, even when it
   const socket = connect(hub.port, "127.0.0.1");
   let failure: unknown;
   socket.on("error", (error) => (failure = error));
+  const closed = new Promise((resolve) => socket.on("close", resolve));
   socket.write(
     `POST ${CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\n` +
       "content-type: application/json\r\ncontent-length: 900000\r\n\r\n",
@@ -183,7 +184,7 @@ test("a refused client that goes on sending still reads its answer, even when it
   }
   let answer = "";
   socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
-  await once(socket, "close");
+  await closed;
 
   assert.equal(failure, undefined);
   assert.match(answer, /^HTTP\/1\.1 401 [^]*"invalid_api_key"/);
