@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { TunnelStream } from "@tokilake/tunnel";
+import type { StreamOpening, TunnelStream } from "@tokilake/tunnel";
 
 import {
   answerJson,
@@ -127,6 +127,22 @@ test("a stalled worker is given up after the first-token time, and its engine is
 
   assert.equal(await response.text(), GOOD);
   assert.equal(((await freed.promise) as { code: string }).code, "deadline");
+});
+
+test("a worker is told how long its engine may take to connect, and to answer, for this model", async () => {
+  const modelTimeouts = { "m*": { connectMs: 700, totalMs: 9_000 } };
+  await using hub = await startTestHub({ modelTimeouts });
+  const told = Promise.withResolvers<StreamOpening>();
+  await hub.connect((stream) => {
+    told.resolve(stream.opening);
+    return answerWell(stream);
+  });
+
+  await (await hub.post(CHAT, STREAMED)).text();
+
+  const { connectTimeoutMs, deadlineMs } = await told.promise;
+  assert.equal(connectTimeoutMs, 700);
+  assert.ok(deadlineMs !== undefined && deadlineMs > 0 && deadlineMs <= 9_000, `${deadlineMs} ms`);
 });
 
 test("three workers are asked, and then the last failure is told", async () => {

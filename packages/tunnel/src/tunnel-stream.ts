@@ -21,6 +21,8 @@ export interface StreamOpening {
   readonly priority: "interactive" | "bulk";
   /** Milliseconds left for the whole request. A duration, as the two clocks differ. */
   readonly deadlineMs?: number;
+  /** How long the acceptor may take to reach its backend, in milliseconds. */
+  readonly connectTimeoutMs?: number;
   /** W3C traceparent. */
   readonly traceparent?: string;
 }

@@ -25,6 +25,8 @@ export interface ChannelRequest {
   readonly body: RequestBody;
   /** Milliseconds left for the whole request. */
   readonly deadlineMs: number;
+  /** How long the engine may take to accept the connection, in milliseconds. */
+  readonly connectMs: number;
 }
 
 /** An upstream's answer, while its body still comes. */

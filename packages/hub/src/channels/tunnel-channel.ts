@@ -92,6 +92,7 @@ function openingOf(request: ChannelRequest, target: string): StreamOpening {
     model: request.model,
     priority: "interactive",
     deadlineMs: request.deadlineMs,
+    connectTimeoutMs: request.connectMs,
   } as const;
   return request.body.length === undefined ? opening : { ...opening, bodyLength: request.body.length };
 }

@@ -108,7 +108,13 @@ async function answer(deps: RelayDeps, run: Run, view: RequestView, exchange: Ex
   // Without a stream the first byte comes when the last token is made.
   const firstTokenMs = view.isStreamed ? timeouts.firstTokenMs : timeouts.totalMs;
   try {
-    const plan = { run, view, deadline, firstTokenMs, ...upload(run, view, exchange, deadline) };
+    const plan = {
+      run,
+      view,
+      deadline,
+      firstTokenMs,
+      ...upload({ run, view, exchange, deadline }, timeouts.connectMs),
+    };
     const good = await firstGoodAnswer(deps, plan);
     await pump(good, { run, deadline, idleMs: timeouts.idleMs });
     // The engine may have answered before it had all of an upload.
@@ -132,10 +138,8 @@ function onExpire(run: Run, error: AppError): void {
 
 /** The request as targets get it, and whether its body can be sent once more. */
 function upload(
-  run: Run,
-  view: RequestView,
-  exchange: Exchange,
-  deadline: Deadline,
+  { run, view, exchange, deadline }: { run: Run; view: RequestView; exchange: Exchange; deadline: Deadline },
+  connectMs: number,
 ): Pick<AttemptPlan, "request" | "isBodySpent"> {
   const { rest } = view.body;
   let isSpent = false;
@@ -160,6 +164,7 @@ function upload(
     model: view.model,
     body,
     deadlineMs: deadline.leftMs,
+    connectMs,
   });
   return { request, isBodySpent: () => isSpent };
 }

@@ -27,6 +27,7 @@ export function encodeOpening(opening: StreamOpening): string {
       model: opening.model,
       cls: opening.priority === "bulk" ? 2 : 1,
       dl: opening.deadlineMs,
+      ct: opening.connectTimeoutMs,
       tp: opening.traceparent,
     }),
     WIRE_LIMITS.maxPayloadBytes,
@@ -48,6 +49,7 @@ export function decodeOpening(payload: Buffer): StreamOpening {
     ...optional("bodyLength", wire["len"], wholeNumber),
     ...optional("model", wire["model"], text),
     ...optional("deadlineMs", wire["dl"], wholeNumber),
+    ...optional("connectTimeoutMs", wire["ct"], wholeNumber),
     ...optional("traceparent", wire["tp"], text),
   };
   checkOpening(opening);

@@ -56,12 +56,14 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
     this.#key = target.keys.next();
     const headers = engineRequestHeaders(opening.headers, target.settings.headers, this.#key?.header);
     if (body.length !== undefined && body.whole === undefined) headers["content-length"] = String(body.length);
+    const impatience = this.#watchConnecting(opening.connectTimeoutMs);
     const request = { path, method: methodOf(opening.method), headers, body: undiciBody(body) };
     try {
       target.dispatcher.dispatch(request, this);
       return await this.#end.promise;
     } finally {
       this.#isOver = true;
+      clearTimeout(impatience);
       signal.removeEventListener("abort", cancel);
       body.close();
     }
@@ -133,6 +135,16 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
     this.#settle({ outcome: "cancelled" });
   }
 
+  /** The hub may be less patient than the owner's limit, which holds for every connection. */
+  #watchConnecting(timeoutMs: number | undefined): NodeJS.Timeout | undefined {
+    if (timeoutMs === undefined) return undefined;
+    return setTimeout(() => {
+      if (this.#connectedAtMs !== undefined) return;
+      this.#isCancelled = true;
+      this.#end.reject(unreachable(new Error(`no connection in ${timeoutMs} ms`)));
+    }, timeoutMs);
+  }
+
   #settle(end: ExchangeEnd): void {
     this.#end.resolve(end);
   }
@@ -143,9 +155,7 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
     // Once the engine's head has gone out, no other answer can.
     if (error instanceof BodyProblem)
       return this.#headAtMs === undefined ? error : new ServeFailure("protocol", error.message);
-    if (this.#connectedAtMs === undefined) {
-      return new ServeFailure("target-unreachable", "cannot connect to the engine", { ...options, retrySafe: true });
-    }
+    if (this.#connectedAtMs === undefined) return unreachable(error);
     const code = "code" in error ? error.code : undefined;
     if (code === "UND_ERR_HEADERS_TIMEOUT") return new ServeFailure("target-timeout-head", "no head in time", options);
     if (code === "UND_ERR_BODY_TIMEOUT") return new ServeFailure("target-timeout-idle", "the answer stalled", options);
@@ -162,6 +172,10 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
     };
     return Object.fromEntries(Object.entries(all).flatMap(([name, ms]) => (ms === undefined ? [] : [[name, ms]])));
   }
+}
+
+function unreachable(cause: Error): ServeFailure {
+  return new ServeFailure("target-unreachable", "cannot connect to the engine", { cause, retrySafe: true });
 }
 
 type UndiciBody = Exclude<Dispatcher.DispatchOptions["body"], undefined>;

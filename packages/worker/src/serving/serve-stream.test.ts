@@ -161,6 +161,21 @@ test("an engine that is not there is unreachable, and nothing was sent", async (
   await target.dispatcher.destroy();
 });
 
+test("an engine that takes longer to connect than the hub allows is unreachable, and nothing was sent", async () => {
+  // Accepts the connection and never answers the TLS handshake.
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const target = testTarget(new URL(`https://127.0.0.1:${typeof address === "object" ? address?.port : 0}`));
+  const stream = chat({ connectTimeoutMs: 20 });
+
+  await serve(stream, target);
+
+  assert.deepEqual([stream.resetWith?.code, stream.resetWith?.retrySafe], ["target-unreachable", true]);
+  await target.dispatcher.destroy();
+  server.close();
+});
+
 test("a redirect is neither followed nor shown", async () => {
   await using engine = await startTestEngine();
   const stream = chat();
