@@ -18,7 +18,7 @@ export interface Hold {
 
 /** The door between a request and the books. */
 export interface Admission {
-  /** @throws AppError `insufficient_quota` or `rate_limit_exceeded`. */
+  /** @throws AppError `insufficient_quota`. */
   admit(wish: AdmissionWish): Hold;
 }
 
