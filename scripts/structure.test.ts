@@ -15,6 +15,10 @@ const WRONG: readonly (readonly [file: string, imports: string])[] = [
   ["packages/tunnel/src/mux/x.ts", "../server/tunnel-server.ts"],
   ["packages/tunnel/src/mux/x.ts", "node:timers"],
   ["packages/tunnel/src/mux/x.ts", "ws"],
+  ["packages/tunnel/src/mux/x.ts", "../v1/smux-frame.ts"],
+  ["packages/tunnel/src/v1/x.ts", "../carrier/websocket-carrier.ts"],
+  ["packages/tunnel/src/v1/x.ts", "../server/tunnel-server.ts"],
+  ["packages/tunnel/src/v1/x.ts", "node:timers"],
   ["packages/tunnel/src/carrier/x.ts", "../client/dial.ts"],
   ["packages/tunnel/src/client/x.ts", "../server/tunnel-server.ts"],
   ["packages/hub/src/relay/x.ts", "tokiame"],
@@ -45,6 +49,7 @@ const RIGHT: readonly (readonly [file: string, imports: string])[] = [
   ["packages/hub/src/fleet/y.ts", "@tokilake/tunnel"],
   ["packages/hub/src/identity/y.ts", "../store/key-store.ts"],
   ["packages/worker/src/serving/y.ts", "@tokilake/tunnel"],
+  ["packages/tunnel/src/v1/y.ts", "../mux/fifo.ts"],
   ["packages/tunnel/src/carrier/y.ts", "ws"],
   ["packages/tunnel/src/server/y.ts", "node:http"],
 ];

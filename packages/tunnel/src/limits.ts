@@ -93,6 +93,30 @@ export const TUNNEL_LIMITS = {
   authRetryMs: 300 * SECOND,
   /** No Retry-After or reconnectAfter of a hub makes a worker wait longer. */
   maxRetryAfterMs: 600 * SECOND,
+
+  /** Protocol v1, both sides. One control line: 5,000 models of 50 characters. */
+  v1ControlLineBytes: 256 * KIB,
+  /** One line of an answer. A chunk of 32 KiB needs 44; old video answers came whole. Bounded by `v1StoredBytes` in sum. */
+  v1AnswerLineBytes: 8 * MIB,
+  /** Body of one request. An original worker holds about 2.3 times of it, as the whole body is one line in base64. */
+  v1RequestBodyBytes: 64 * MIB,
+  /** Bodies larger than `v1LargeBodyBytes` that are sent to one worker at a time. The next ones wait for their turn. */
+  v1LargeBodies: 2,
+  v1LargeBodyBytes: 1 * MIB,
+  /** Unread bytes of one answer. v1 cannot slow the worker down, so above it the request is cancelled. */
+  v1StreamStoreBytes: 4 * MIB,
+  /** Unread bytes and half lines of all streams of one session; then the largest stream is cancelled. */
+  v1StoredBytes: 64 * MIB,
+  /** Half and unread requests of all streams of one session at our worker: two of the largest. */
+  v1RequestStoreBytes: 192 * MIB,
+  /** A worker must have registered by then, as with the original hub. */
+  v1RegisterMs: 30 * SECOND,
+  /** Nothing came from a registered worker, which sends a heartbeat every 15 s: it is dead. */
+  v1SilenceMs: 45 * SECOND,
+  /** The hub answers `register` and `models_sync` by then. */
+  v1AckMs: 15 * SECOND,
+  /** Cancelled requests that the worker has not ended yet. More: the oldest is forgotten. */
+  v1MaxCancelled: 1024,
 } as const;
 
 /** Sizes that belong to the wire format: changing one is a new version of the protocol. */

@@ -22,14 +22,15 @@ export interface TunnelSession<I> {
   readonly registration: Registration;
   /** Grows with every session of a server. The higher one is the newer. */
   readonly generation: number;
-  readonly version: 2;
+  /** Of the protocol. 1: an original worker, without back-pressure, trailers and drain. */
+  readonly version: 1 | 2;
   readonly remoteAddress: string;
   /** Unix time. */
   readonly openedAtMs: number;
   /** False once either side is draining or the session has closed. */
   readonly isAccepting: boolean;
   readonly streamCount: number;
-  /** Of the last answered PING; undefined before the first. */
+  /** Of the last answered PING; undefined before the first, and always in version 1. */
   readonly roundTripMs: number | undefined;
   readonly bytesReceived: number;
   readonly bytesSent: number;

@@ -2,13 +2,14 @@ import { totalmem } from "node:os";
 
 import { TUNNEL_LIMITS, type TunnelLimits } from "../limits.ts";
 import { MemoryPool } from "../mux/memory-pool.ts";
-import type { MuxEnvironment } from "../mux/mux-carrier.ts";
+import type { V1Environment } from "../v1/v1-environment.ts";
 
 /** The real clock, randomness and event loop. */
-export const NODE_ENVIRONMENT: MuxEnvironment = {
+export const NODE_ENVIRONMENT: V1Environment = {
   now: () => performance.now(),
   random: Math.random,
   schedule: (task) => void setImmediate(task),
+  after: (ms, task) => void setTimeout(task, ms).unref(),
 };
 
 export const TICK_MS = 1000;

@@ -6,6 +6,8 @@ import { TunnelError, type TunnelErrorCode } from "../tunnel-error.ts";
 
 /** Name of this version of the protocol in `Sec-WebSocket-Protocol`. */
 export const SUBPROTOCOL = "tokilake.v2";
+/** Name of the original's protocol. */
+export const V1_SUBPROTOCOL = "tokilake.v1";
 
 /** Options of `ws` for either end. No deflate: secrets of many users would share one compression window. */
 export const WEBSOCKET_OPTIONS = {
@@ -25,6 +27,8 @@ const MAX_PONG_BACKLOG_BYTES = 16 * 1024;
 
 export interface WebSocketEvents {
   onMessage(message: Buffer): void;
+  /** A text message came. Default: the connection is closed, as version 2 asks. */
+  onText?(): void;
   onClose(error: TunnelError): void;
 }
 
@@ -37,7 +41,8 @@ export class WebSocketCarrier implements MuxCarrier {
     socket.on("message", (data, isBinary) => {
       // With the binary type "nodebuffer", the default, a message is one Buffer.
       if (isBinary) events.onMessage(data as Buffer);
-      else this.#refuseText();
+      else if (events.onText === undefined) this.#refuseText();
+      else events.onText();
     });
     socket.on("ping", (data) => {
       if (socket.bufferedAmount < MAX_PONG_BACKLOG_BYTES) socket.pong(data);

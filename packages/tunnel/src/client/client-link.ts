@@ -3,20 +3,21 @@ import type { WebSocket } from "ws";
 import { WebSocketCarrier } from "../carrier/websocket-carrier.ts";
 import type { TunnelLimits } from "../limits.ts";
 import type { MemoryPool } from "../mux/memory-pool.ts";
-import type { MuxEnvironment, MuxEvents } from "../mux/mux-carrier.ts";
+import type { MuxEvents } from "../mux/mux-carrier.ts";
 import type { MuxStream } from "../mux/mux-stream.ts";
 import { Mux } from "../mux/mux.ts";
 import type { SlabAllocator } from "../mux/slab.ts";
 import { TunnelError, type TunnelErrorCode } from "../tunnel-error.ts";
 import type { Registration } from "../tunnel-session.ts";
 import type { TunnelStream } from "../tunnel-stream.ts";
+import type { V1Environment } from "../v1/v1-environment.ts";
 import type { Goaway } from "../wire/control-frame.ts";
 import { decodeHubMessage, encodeWorkerMessage, type Hello, type HubMessage } from "../wire/session-message.ts";
 
 /** What a link tells the client. */
 export interface ClientLinkOwner {
   serve(stream: TunnelStream): void;
-  onRegistered(link: ClientLink, message: HubMessage & { type: "registered" }): void;
+  onRegistered(link: ClientLink, session: { readonly sessionId: string; readonly generation: number }): void;
   onRefused(link: ClientLink, message: HubMessage & { type: "refused" }): void;
   /** The hub wants us to leave this connection. */
   onGoaway(link: ClientLink, goaway: Goaway): void;
@@ -30,19 +31,33 @@ export interface ClientLinkOptions {
   readonly limits: TunnelLimits;
   readonly pool: MemoryPool;
   readonly slabs: SlabAllocator;
-  readonly environment: MuxEnvironment;
+  readonly environment: V1Environment;
 }
 
-/** One connection of a worker, from the 101 to its end. */
-export class ClientLink implements MuxEvents {
-  readonly mux: Mux;
-  readonly startedMs: number;
+/** One connection of a worker, from the 101 to its end, of either version. */
+export interface ClientLink {
+  readonly hubId: string;
+  readonly isRegistered: boolean;
+  readonly streamCount: number;
+  /** Once a second. */
+  tick(): void;
+  /** Leaves: the hub is told when it was our idea. Closed when the last stream ended, or at the deadline. */
+  leave(options: { code: TunnelErrorCode; graceMs: number; tells: boolean }): void;
+  /** False: something still waits to be sent, try again later. @throws TunnelError "too-large". */
+  update(details: unknown): boolean;
+  close(code: TunnelErrorCode): void;
+}
+
+/** A connection that speaks version 2. */
+export class V2ClientLink implements ClientLink, MuxEvents {
   hubId = "";
   isRegistered = false;
   /** No new streams come: it is closed when the last one ended, or at the deadline. */
   #leaving: { readonly atMs: number; readonly code: TunnelErrorCode } | undefined;
   readonly #options: ClientLinkOptions;
   readonly #owner: ClientLinkOwner;
+  readonly #mux: Mux;
+  readonly #startedMs: number;
 
   /** @throws TunnelError "too-large" when the registration is. */
   constructor(options: ClientLinkOptions) {
@@ -51,40 +66,41 @@ export class ClientLink implements MuxEvents {
     const { registration, limits, pool, slabs, environment } = options;
     const register = encodeWorkerMessage({ type: "register", registration });
     const carrier = new WebSocketCarrier(options.socket, {
-      onMessage: (message) => this.mux.receive(message),
-      onClose: (error) => this.mux.close(error, { tells: false }),
+      onMessage: (message) => this.#mux.receive(message),
+      onClose: (error) => this.#mux.close(error, { tells: false }),
     });
-    this.mux = new Mux({ role: "worker", limits, pool, slabs, environment, carrier, events: this });
-    this.startedMs = this.mux.nowMs;
-    this.mux.start(registration.software);
-    this.mux.sendControl(register);
+    this.#mux = new Mux({ role: "worker", limits, pool, slabs, environment, carrier, events: this });
+    this.#startedMs = this.#mux.nowMs;
+    this.#mux.start(registration.software);
+    this.#mux.sendControl(register);
   }
 
-  get isLeaving(): boolean {
-    return this.#leaving !== undefined;
+  get streamCount(): number {
+    return this.#mux.streamCount;
   }
 
-  /** Once a second. */
   tick(): void {
-    this.mux.tick();
-    if (!this.isRegistered && this.mux.nowMs - this.startedMs > this.#options.limits.handshakeMs) {
-      this.mux.close(new TunnelError("protocol", { message: "the hub did not answer REGISTER" }), { tells: true });
+    this.#mux.tick();
+    if (!this.isRegistered && this.#mux.nowMs - this.#startedMs > this.#options.limits.handshakeMs) {
+      this.#mux.close(new TunnelError("protocol", { message: "the hub did not answer REGISTER" }), { tells: true });
     }
     this.#closeIfDone();
   }
 
-  /** Leaves: GOAWAY when it was our idea; closed when the last stream ended, or at the deadline. */
   leave(options: { code: TunnelErrorCode; graceMs: number; tells: boolean }): void {
-    if (this.mux.ended !== undefined || this.#leaving !== undefined) return;
+    if (this.#mux.ended !== undefined || this.#leaving !== undefined) return;
     const { code, graceMs } = options;
-    if (options.tells) this.mux.goaway({ code, graceMs, reconnectAfterMs: 0, message: "the worker is going away" });
-    this.#leaving = { atMs: this.mux.nowMs + graceMs, code };
+    if (options.tells) this.#mux.goaway({ code, graceMs, reconnectAfterMs: 0, message: "the worker is going away" });
+    this.#leaving = { atMs: this.#mux.nowMs + graceMs, code };
     this.#closeIfDone();
   }
 
-  /** False: something still waits to be sent, try again later. @throws TunnelError "too-large". */
   update(details: unknown): boolean {
-    return this.isRegistered && this.mux.sendControl(encodeWorkerMessage({ type: "update", details }));
+    return this.isRegistered && this.#mux.sendControl(encodeWorkerMessage({ type: "update", details }));
+  }
+
+  close(code: TunnelErrorCode): void {
+    this.#mux.close(new TunnelError(code), { tells: true });
   }
 
   onHello(hello: Hello): void {
@@ -122,9 +138,9 @@ export class ClientLink implements MuxEvents {
 
   #closeIfDone(): void {
     const leaving = this.#leaving;
-    if (leaving === undefined || this.mux.ended !== undefined) return;
-    const isLate = this.mux.nowMs >= leaving.atMs;
-    if (isLate) for (const stream of this.mux.streams.values()) stream.reset(leaving.code);
-    if (isLate || this.mux.streamCount === 0) this.mux.close(new TunnelError(leaving.code), { tells: true });
+    if (leaving === undefined || this.#mux.ended !== undefined) return;
+    const isLate = this.#mux.nowMs >= leaving.atMs;
+    if (isLate) for (const stream of this.#mux.streams.values()) stream.reset(leaving.code);
+    if (isLate || this.#mux.streamCount === 0) this.#mux.close(new TunnelError(leaving.code), { tells: true });
   }
 }

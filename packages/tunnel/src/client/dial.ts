@@ -3,12 +3,13 @@ import { getCACertificates } from "node:tls";
 
 import { WebSocket } from "ws";
 
-import { SUBPROTOCOL, WEBSOCKET_OPTIONS } from "../carrier/websocket-carrier.ts";
+import { SUBPROTOCOL, V1_SUBPROTOCOL, WEBSOCKET_OPTIONS } from "../carrier/websocket-carrier.ts";
 import { retryAfterMs } from "./backoff.ts";
 
 /** Why a dial failed. */
 export interface DialFailure {
-  readonly code: "auth" | "version" | "unreachable";
+  /** "no-version": the hub agreed, and named no subprotocol. */
+  readonly code: "auth" | "version" | "no-version" | "unreachable";
   /** For people. Never holds the token. */
   readonly message: string;
   readonly status?: number;
@@ -19,15 +20,20 @@ export interface DialOptions {
   readonly url: string;
   readonly token: string;
   readonly timeoutMs: number;
+  /** Name no subprotocol, and take none for version 1. */
+  readonly offersNone?: boolean;
   readonly caCertificates?: string | readonly string[];
   /** Open. Nothing was read from it yet. */
   onOpen(socket: WebSocket): void;
   onFailure(failure: DialFailure): void;
 }
 
+/** The hub takes the first of its own list; an original one knows only the second. */
+const OFFERED = [SUBPROTOCOL, V1_SUBPROTOCOL];
 const CONNECT_PATH = "/api/tokilake/connect";
 const MAX_ANSWER_BYTES = 16 * 1024;
-/** `ws` has no error code for it. */
+/** `ws` has no error codes for them. */
+const NO_SUBPROTOCOL = /no subprotocol/i;
 const WRONG_SUBPROTOCOL = /subprotocol/i;
 
 /** The WebSocket URL of a hub. @throws TypeError when it is none. */
@@ -44,7 +50,7 @@ export function connectUrl(base: string): URL {
 
 /** Dials a hub. Calls exactly one of `onOpen` and `onFailure`, unless the returned function was called before: it gives up. */
 export function dial(options: DialOptions): () => void {
-  const socket = new WebSocket(connectUrl(options.url), [SUBPROTOCOL], {
+  const socket = new WebSocket(connectUrl(options.url), options.offersNone === true ? [] : OFFERED, {
     ...WEBSOCKET_OPTIONS,
     handshakeTimeout: options.timeoutMs,
     followRedirects: false,
@@ -67,14 +73,18 @@ export function dial(options: DialOptions): () => void {
   });
   // Stays: an error after the hand-over must find a listener.
   socket.on("error", (error) => {
-    const code = WRONG_SUBPROTOCOL.test(error.message) ? "version" : "unreachable";
-    finish(() => options.onFailure({ code, message: messageOf(error) }));
+    finish(() => options.onFailure({ code: codeOfError(error), message: messageOf(error) }));
   });
   socket.on("open", () => finish(() => options.onOpen(socket)));
   return () => {
     isDone = true;
     socket.terminate();
   };
+}
+
+function codeOfError({ message }: Error): DialFailure["code"] {
+  if (NO_SUBPROTOCOL.test(message)) return "no-version";
+  return WRONG_SUBPROTOCOL.test(message) ? "version" : "unreachable";
 }
 
 function readAnswer(response: IncomingMessage, done: (text: string) => void): void {
@@ -109,8 +119,9 @@ function failureOfAnswer(response: IncomingMessage, text: string): DialFailure {
 function errorOf(text: string): { readonly code?: string; readonly message?: string } {
   try {
     const value: unknown = JSON.parse(text);
-    if (!isRecord(value) || !isRecord(value["error"])) return {};
-    const { code, message } = value["error"];
+    if (!isRecord(value)) return {};
+    // An original hub has its `message` at the top.
+    const { code, message } = isRecord(value["error"]) ? value["error"] : value;
     return {
       ...(typeof code === "string" ? { code } : {}),
       ...(typeof message === "string" ? { message: message.slice(0, 1024) } : {}),

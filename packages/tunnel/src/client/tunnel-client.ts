@@ -3,18 +3,20 @@ import { randomUUID } from "node:crypto";
 import type { WebSocket } from "ws";
 
 import { limitsWith, NODE_ENVIRONMENT, poolOf, TICK_MS } from "../carrier/node-environment.ts";
+import { SUBPROTOCOL } from "../carrier/websocket-carrier.ts";
 import type { TunnelLimits } from "../limits.ts";
 import type { LinkState } from "../link-state.ts";
 import type { MemoryPool } from "../mux/memory-pool.ts";
 import { SlabAllocator } from "../mux/slab.ts";
-import { TunnelError } from "../tunnel-error.ts";
+import type { TunnelError } from "../tunnel-error.ts";
 import { SILENT_LOG, type TunnelLog } from "../tunnel-log.ts";
 import type { TunnelStream } from "../tunnel-stream.ts";
 import type { Goaway } from "../wire/control-frame.ts";
 import type { HubMessage } from "../wire/session-message.ts";
 import { retryDelayMs } from "./backoff.ts";
-import { ClientLink, type ClientLinkOwner } from "./client-link.ts";
+import { type ClientLink, type ClientLinkOwner, V2ClientLink } from "./client-link.ts";
 import { connectUrl, dial, type DialFailure } from "./dial.ts";
+import { V1ClientLink } from "./v1-client-link.ts";
 
 /** Updates that wait for the socket. The oldest is dropped: a newer one tells more. */
 const MAX_WAITING_UPDATES = 16;
@@ -40,6 +42,8 @@ export interface TunnelClientOptions {
   onState(state: LinkState): void;
   /** True: a first attempt that the hub answers with 401 or 403 stops the client instead of a long wait. */
   readonly failFast?: boolean;
+  /** True: a hub that names no subprotocol in its answer is dialed again without, and speaks version 1. Default: it is refused. */
+  readonly allowNoSubprotocol?: boolean;
   readonly limits?: Partial<TunnelLimits>;
   readonly log?: TunnelLog;
   /** PEM, besides those that Node trusts. */
@@ -91,6 +95,8 @@ class Client implements TunnelClient, ClientLinkOwner {
   #state: LinkState = { is: "connecting", attempt: 0 };
   #attempt = 0;
   #isFirstAttempt = true;
+  /** The hub, or a proxy before it, answers without a subprotocol. */
+  #offersNone = false;
   #connectedAtMs: number | undefined;
   #updates: unknown[] = [];
   #sentUpdateAtMs = -UPDATE_EVERY_MS;
@@ -113,7 +119,7 @@ class Client implements TunnelClient, ClientLinkOwner {
 
   get streamCount(): number {
     let count = 0;
-    for (const link of this.#links) count += link.mux.streamCount;
+    for (const link of this.#links) count += link.streamCount;
     return count;
   }
 
@@ -203,6 +209,7 @@ class Client implements TunnelClient, ClientLinkOwner {
       url,
       token,
       timeoutMs: this.#limits.handshakeMs,
+      offersNone: this.#offersNone,
       ...(caCertificates === undefined ? {} : { caCertificates }),
       onOpen: (socket) => this.#onOpen(socket),
       onFailure: (failure) => this.#onDialFailure(failure),
@@ -215,7 +222,7 @@ class Client implements TunnelClient, ClientLinkOwner {
     const { workerId, software, slot = 0 } = this.#options;
     try {
       const details = this.#options.details();
-      this.#link = new ClientLink({
+      const linkOptions = {
         socket,
         registration: { workerId, instanceId: this.#instanceId, slot, software, details },
         owner: this,
@@ -223,7 +230,9 @@ class Client implements TunnelClient, ClientLinkOwner {
         pool: this.#pool,
         slabs: this.#slabs,
         environment: NODE_ENVIRONMENT,
-      });
+      };
+      const isV2 = socket.protocol === SUBPROTOCOL;
+      this.#link = isV2 ? new V2ClientLink(linkOptions) : new V1ClientLink(linkOptions);
       this.#links.add(this.#link);
     } catch (error) {
       socket.terminate();
@@ -237,8 +246,17 @@ class Client implements TunnelClient, ClientLinkOwner {
     const isFirst = this.#isFirstAttempt;
     this.#isFirstAttempt = false;
     const { code, message, status } = failure;
-    if (code === "version" || (code === "auth" && isFirst && this.#options.failFast === true)) {
-      this.#stop({ is: "stopped", reason: "refused", code, message });
+    if (code === "no-version" && this.#options.allowNoSubprotocol === true && !this.#offersNone) {
+      this.#offersNone = true;
+      this.#dial();
+      return;
+    }
+    if (
+      code === "version" ||
+      code === "no-version" ||
+      (code === "auth" && isFirst && this.#options.failFast === true)
+    ) {
+      this.#stop({ is: "stopped", reason: "refused", code: code === "auth" ? code : "version", message });
       return;
     }
     const delayMs = code === "auth" ? this.#limits.authRetryMs : undefined;
@@ -268,7 +286,7 @@ class Client implements TunnelClient, ClientLinkOwner {
     clearTimeout(this.#updateTimer);
     this.#state = state;
     this.#link = undefined;
-    for (const link of this.#links) link.mux.close(new TunnelError("shutdown"), { tells: true });
+    for (const link of this.#links) link.close("shutdown");
     this.#options.onState(state);
   }
 

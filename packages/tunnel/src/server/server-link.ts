@@ -5,15 +5,25 @@ import type { WebSocket } from "ws";
 import { WebSocketCarrier } from "../carrier/websocket-carrier.ts";
 import type { TunnelLimits } from "../limits.ts";
 import type { MemoryPool } from "../mux/memory-pool.ts";
-import type { MuxEnvironment, MuxEvents } from "../mux/mux-carrier.ts";
+import type { MuxEvents } from "../mux/mux-carrier.ts";
 import { Mux } from "../mux/mux.ts";
 import type { SlabAllocator } from "../mux/slab.ts";
-import { TunnelError } from "../tunnel-error.ts";
+import { TunnelError, type TunnelErrorCode } from "../tunnel-error.ts";
 import { TunnelRefusal } from "../tunnel-refusal.ts";
 import type { Registration } from "../tunnel-session.ts";
+import type { V1Environment } from "../v1/v1-environment.ts";
 import type { Goaway } from "../wire/control-frame.ts";
 import { decodeWorkerMessage, encodeHubMessage } from "../wire/session-message.ts";
 import { ServerSession } from "./server-session.ts";
+
+/** One connection at the hub, from the 101 on, of either version. Becomes a session when the worker has registered. */
+export interface ServerLink<I> {
+  readonly identity: I;
+  readonly session: ServerSession<I> | undefined;
+  /** Once a second. */
+  tick(): void;
+  close(code: TunnelErrorCode): void;
+}
 
 /** What a link asks of the server. */
 export interface LinkOwner<I> {
@@ -34,16 +44,16 @@ export interface ServerLinkOptions<I> {
   readonly limits: TunnelLimits;
   readonly pool: MemoryPool;
   readonly slabs: SlabAllocator;
-  readonly environment: MuxEnvironment;
+  readonly environment: V1Environment;
 }
 
-/** One connection at the hub, from the 101 on. Becomes a session when the worker has registered. */
-export class ServerLink<I> implements MuxEvents {
-  readonly mux: Mux;
+/** A connection that speaks version 2. */
+export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
   readonly identity: I;
   session: ServerSession<I> | undefined;
   readonly #options: ServerLinkOptions<I>;
   readonly #owner: LinkOwner<I>;
+  readonly #mux: Mux;
   readonly #startedMs: number;
 
   constructor(options: ServerLinkOptions<I>) {
@@ -51,11 +61,11 @@ export class ServerLink<I> implements MuxEvents {
     this.identity = options.identity;
     this.#owner = options.owner;
     const carrier = new WebSocketCarrier(options.socket, {
-      onMessage: (message) => this.mux.receive(message),
-      onClose: (error) => this.mux.close(error, { tells: false }),
+      onMessage: (message) => this.#mux.receive(message),
+      onClose: (error) => this.#mux.close(error, { tells: false }),
     });
     const { hubId, limits, pool, slabs, environment } = options;
-    this.mux = new Mux({
+    this.#mux = new Mux({
       role: "hub",
       limits,
       pool,
@@ -64,18 +74,22 @@ export class ServerLink<I> implements MuxEvents {
       carrier,
       events: this,
     });
-    this.#startedMs = this.mux.nowMs;
-    this.mux.start(hubId, hubId);
+    this.#startedMs = this.#mux.nowMs;
+    this.#mux.start(hubId, hubId);
   }
 
   /** Once a second. */
   tick(): void {
-    this.mux.tick();
+    this.#mux.tick();
     if (this.session !== undefined) {
       this.session.closeIfDone();
-    } else if (this.mux.nowMs - this.#startedMs > this.#options.limits.handshakeMs) {
-      this.mux.close(new TunnelError("protocol", { message: "no REGISTER in time" }), { tells: true });
+    } else if (this.#mux.nowMs - this.#startedMs > this.#options.limits.handshakeMs) {
+      this.#mux.close(new TunnelError("protocol", { message: "no REGISTER in time" }), { tells: true });
     }
+  }
+
+  close(code: TunnelErrorCode): void {
+    this.#mux.close(new TunnelError(code), { tells: true });
   }
 
   onHello(): void {
@@ -117,7 +131,8 @@ export class ServerLink<I> implements MuxEvents {
     }
     const session = new ServerSession({
       id: randomUUID(),
-      mux: this.mux,
+      version: 2,
+      protocol: this.#mux,
       identity: this.identity,
       registration,
       generation: this.#owner.nextGeneration(),
@@ -126,14 +141,14 @@ export class ServerLink<I> implements MuxEvents {
     });
     this.session = session;
     const { id: sessionId, generation } = session;
-    this.mux.sendControl(encodeHubMessage({ type: "registered", sessionId, generation }));
+    this.#mux.sendControl(encodeHubMessage({ type: "registered", sessionId, generation }));
     this.#owner.onRegistered(session);
   }
 
   #refuse(refusal: TunnelRefusal): void {
     const { code, message, fatal: isFatal, retryAfterMs } = refusal;
     const answer = { type: "refused" as const, code, message, isFatal };
-    this.mux.sendControl(encodeHubMessage(retryAfterMs === undefined ? answer : { ...answer, retryAfterMs }));
-    this.mux.close(new TunnelError("refused", { message }), { tells: true });
+    this.#mux.sendControl(encodeHubMessage(retryAfterMs === undefined ? answer : { ...answer, retryAfterMs }));
+    this.#mux.close(new TunnelError("refused", { message }), { tells: true });
   }
 }

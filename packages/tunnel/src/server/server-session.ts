@@ -1,11 +1,34 @@
-import type { Mux } from "../mux/mux.ts";
 import { TunnelError, type TunnelErrorCode } from "../tunnel-error.ts";
 import type { Registration, TunnelSession } from "../tunnel-session.ts";
 import type { StreamOpening, TunnelStream } from "../tunnel-stream.ts";
 
+/** What a session needs of the protocol below, whichever version it is: `Mux` and `V1HubSession` have it. */
+export interface SessionProtocol {
+  readonly nowMs: number;
+  readonly ended: TunnelError | undefined;
+  readonly isAccepting: boolean;
+  readonly streams: ReadonlyMap<number, TunnelStream>;
+  readonly streamCount: number;
+  readonly roundTripMs: number | undefined;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  open(opening: StreamOpening): TunnelStream;
+  /** No new streams; the worker is told as far as the protocol can. */
+  goaway(options: Leave): void;
+  close(error: TunnelError, options: { readonly tells: boolean }): void;
+}
+
+export interface Leave {
+  readonly code: TunnelErrorCode;
+  readonly graceMs: number;
+  readonly reconnectAfterMs: number;
+  readonly message: string;
+}
+
 export interface ServerSessionOptions<I> {
   readonly id: string;
-  readonly mux: Mux;
+  readonly version: 1 | 2;
+  readonly protocol: SessionProtocol;
   readonly identity: I;
   readonly registration: Registration;
   readonly generation: number;
@@ -19,12 +42,12 @@ export class ServerSession<I> implements TunnelSession<I> {
   readonly identity: I;
   readonly registration: Registration;
   readonly generation: number;
-  readonly version = 2;
+  readonly version: 1 | 2;
   readonly remoteAddress: string;
   readonly openedAtMs: number;
-  readonly #mux: Mux;
-  /** On the mux's clock: when a draining session is closed, with what code. */
-  #deadline: { readonly atMs: number; readonly code: TunnelErrorCode } | undefined;
+  readonly #protocol: SessionProtocol;
+  /** On the protocol's clock: not before and not after when a draining session is closed, with what code. */
+  #leaving: { readonly fromMs: number; readonly atMs: number; readonly code: TunnelErrorCode } | undefined;
 
   constructor(options: ServerSessionOptions<I>) {
     this.id = options.id;
@@ -33,50 +56,56 @@ export class ServerSession<I> implements TunnelSession<I> {
     this.generation = options.generation;
     this.remoteAddress = options.remoteAddress;
     this.openedAtMs = options.openedAtMs;
-    this.#mux = options.mux;
+    this.version = options.version;
+    this.#protocol = options.protocol;
   }
 
   get isAccepting(): boolean {
-    return this.#mux.isAccepting;
+    return this.#protocol.isAccepting;
   }
 
   get streamCount(): number {
-    return this.#mux.streamCount;
+    return this.#protocol.streamCount;
   }
 
   get roundTripMs(): number | undefined {
-    return this.#mux.roundTripMs;
+    return this.#protocol.roundTripMs;
   }
 
   get bytesReceived(): number {
-    return this.#mux.bytesReceived;
+    return this.#protocol.bytesReceived;
   }
 
   get bytesSent(): number {
-    return this.#mux.bytesSent;
+    return this.#protocol.bytesSent;
   }
 
   open(opening: StreamOpening): TunnelStream {
-    return this.#mux.open(opening);
+    return this.#protocol.open(opening);
   }
 
   close(code: TunnelErrorCode, message?: string): void {
-    this.#mux.close(new TunnelError(code, message === undefined ? {} : { message }), { tells: true });
+    this.#protocol.close(new TunnelError(code, message === undefined ? {} : { message }), { tells: true });
   }
 
   /** GOAWAY now; closed when the last stream ended, or at the deadline. */
-  leave(options: { code: TunnelErrorCode; graceMs: number; reconnectAfterMs: number; message: string }): void {
-    if (this.#mux.ended !== undefined) return;
-    this.#mux.goaway(options);
-    this.#deadline = { atMs: this.#mux.nowMs + options.graceMs, code: options.code };
+  leave(options: Leave): void {
+    if (this.#protocol.ended !== undefined) return;
+    this.#protocol.goaway(options);
+    // A v1 worker cannot be told when to come back: it dials again when we close. So the closes are spread.
+    const stayMs = this.version === 1 ? options.reconnectAfterMs : 0;
+    const { nowMs } = this.#protocol;
+    this.#leaving = { fromMs: nowMs + stayMs, atMs: nowMs + options.graceMs, code: options.code };
     this.closeIfDone();
   }
 
   /** Closes a session that leaves, when it has no stream or no time left. */
   closeIfDone(): void {
-    if (this.#deadline === undefined) return;
-    const isLate = this.#mux.nowMs >= this.#deadline.atMs;
-    if (isLate) for (const stream of this.#mux.streams.values()) stream.reset(this.#deadline.code);
-    if (isLate || this.#mux.streamCount === 0) this.close(this.#deadline.code);
+    const { nowMs, streams, streamCount } = this.#protocol;
+    if (this.#leaving === undefined) return;
+    const { fromMs, atMs, code } = this.#leaving;
+    const isLate = nowMs >= atMs;
+    if (isLate) for (const stream of streams.values()) stream.reset(code);
+    if (isLate || (streamCount === 0 && nowMs >= fromMs)) this.close(code);
   }
 }

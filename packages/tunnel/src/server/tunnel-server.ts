@@ -4,17 +4,19 @@ import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 
 import { limitsWith, NODE_ENVIRONMENT, poolOf, TICK_MS } from "../carrier/node-environment.ts";
+import { SUBPROTOCOL } from "../carrier/websocket-carrier.ts";
 import type { TunnelLimits } from "../limits.ts";
 import type { MemoryPool } from "../mux/memory-pool.ts";
 import { SlabAllocator } from "../mux/slab.ts";
-import { TunnelError } from "../tunnel-error.ts";
+import type { TunnelError } from "../tunnel-error.ts";
 import { SILENT_LOG, type TunnelLog } from "../tunnel-log.ts";
 import { TunnelRefusal } from "../tunnel-refusal.ts";
 import type { Registration, TunnelSession } from "../tunnel-session.ts";
-import { type LinkOwner, ServerLink } from "./server-link.ts";
+import { type LinkOwner, type ServerLink, V2ServerLink } from "./server-link.ts";
 import type { ServerSession } from "./server-session.ts";
 import { SessionRegistry } from "./session-registry.ts";
 import { UpgradeGate } from "./upgrade-gate.ts";
+import { V1ServerLink } from "./v1-server-link.ts";
 
 /** A drained hub asks its workers to come back one after the other, so far apart. */
 const RECONNECT_SPREAD_MS = 20;
@@ -22,7 +24,10 @@ const PRUNE_EVERY_TICKS = 60;
 
 export interface TunnelServerOptions<I> {
   readonly hubId: string;
-  /** Before the 101. `bearer` is undefined when there was none. Throw TunnelRefusal to answer otherwise. At most 10 s. */
+  /**
+   * Before the 101. `bearer` is undefined when there was none. Throw TunnelRefusal to answer otherwise. At most 10 s.
+   * A worker of version 1 may send it without `Bearer`, or as `access_token` or `token` in the query.
+   */
   authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
   /** After REGISTER, before any state changes. Throw TunnelRefusal to refuse. */
   register(identity: I, registration: Registration): void;
@@ -31,6 +36,11 @@ export interface TunnelServerOptions<I> {
   onUpdate(session: TunnelSession<I>, details: unknown): void;
   /** Once for every session that `onSession` told. */
   onClose(session: TunnelSession<I>, reason: TunnelError): void;
+  /**
+   * True: a client that offers no subprotocol speaks version 1, as some builds of the original worker behind proxies that
+   * drop the header. Default: it is refused.
+   */
+  readonly allowNoSubprotocol?: boolean;
   readonly limits?: Partial<TunnelLimits>;
   readonly log?: TunnelLog;
 }
@@ -76,6 +86,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     this.#gate = new UpgradeGate({
       limits: this.#limits,
       log: this.#log,
+      allowNoSubprotocol: options.allowNoSubprotocol ?? false,
       authenticate: (bearer, request) => options.authenticate(bearer, request),
       linkCounts: () => ({ sessions: this.sessions.size, pending: this.#links.size - this.sessions.size }),
       isClosed: () => this.#phase !== "open",
@@ -93,7 +104,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     const spreadMs = Math.min(options.graceMs / 2, this.#links.size * RECONNECT_SPREAD_MS);
     for (const link of this.#links) {
       if (link.session === undefined) {
-        link.mux.close(new TunnelError("shutdown"), { tells: true });
+        link.close("shutdown");
         continue;
       }
       const reconnectAfterMs = Math.round(Math.random() * spreadMs);
@@ -108,7 +119,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     this.#phase = "closed";
     clearInterval(this.#timer);
     this.#timer = undefined;
-    for (const link of this.#links) link.mux.close(new TunnelError("shutdown"), { tells: true });
+    for (const link of this.#links) link.close("shutdown");
   }
 
   admit(link: ServerLink<I>, registration: Registration): void {
@@ -164,7 +175,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
   }
 
   #onSocket(socket: WebSocket, identity: I, request: IncomingMessage): void {
-    const link = new ServerLink<I>({
+    const options = {
       socket,
       identity,
       remoteAddress: request.socket.remoteAddress ?? "",
@@ -174,7 +185,11 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
       pool: this.#pool,
       slabs: this.#slabs,
       environment: NODE_ENVIRONMENT,
-    });
+    };
+    const link =
+      socket.protocol === SUBPROTOCOL
+        ? new V2ServerLink<I>(options)
+        : new V1ServerLink<I>({ ...options, log: this.#log });
     this.#links.add(link);
     // Sockets keep the process alive, not the watch over them.
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();

@@ -3,15 +3,18 @@ import type { Duplex } from "node:stream";
 
 import { type WebSocket, WebSocketServer } from "ws";
 
-import { SUBPROTOCOL, WEBSOCKET_OPTIONS } from "../carrier/websocket-carrier.ts";
+import { SUBPROTOCOL, V1_SUBPROTOCOL, WEBSOCKET_OPTIONS } from "../carrier/websocket-carrier.ts";
 import type { TunnelLimits } from "../limits.ts";
 import type { TunnelLog } from "../tunnel-log.ts";
 import { TunnelRefusal } from "../tunnel-refusal.ts";
 import { answerUpgrade, type UpgradeAnswer } from "./upgrade-answer.ts";
+import { bearerToken, v1Token } from "./worker-token.ts";
 
 export interface UpgradeGateOptions<I> {
   readonly limits: TunnelLimits;
   readonly log: TunnelLog;
+  /** A client that offers nothing speaks version 1. */
+  readonly allowNoSubprotocol: boolean;
   authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
   /** Connections that exist already. */
   linkCounts(): { readonly sessions: number; readonly pending: number };
@@ -19,7 +22,8 @@ export interface UpgradeGateOptions<I> {
   onSocket(socket: WebSocket, identity: I, request: IncomingMessage): void;
 }
 
-const BEARER = /^Bearer +([^\s]+) *$/i;
+/** The first that the client offers is spoken. */
+const VERSIONS = [SUBPROTOCOL, V1_SUBPROTOCOL] as const;
 const BUSY_RETRY_MS = 5000;
 
 /** Everything before the 101: no stranger reaches the mux. */
@@ -29,7 +33,7 @@ export class UpgradeGate<I> {
     ...WEBSOCKET_OPTIONS,
     noServer: true,
     clientTracking: false,
-    handleProtocols: () => SUBPROTOCOL,
+    handleProtocols: (offered) => VERSIONS.find((version) => offered.has(version)) ?? false,
   });
   #authenticating = 0;
 
@@ -58,8 +62,8 @@ export class UpgradeGate<I> {
     if (request.headers.origin !== undefined) {
       return { status: 403, code: "origin-not-allowed", message: "workers send no Origin header" };
     }
-    if (!offeredProtocols(request).includes(SUBPROTOCOL)) {
-      const message = `offer a supported version in Sec-WebSocket-Protocol: ${SUBPROTOCOL}`;
+    if (this.#versionOf(request) === undefined) {
+      const message = `offer a supported version in Sec-WebSocket-Protocol: ${VERSIONS.join(", ")}`;
       return { status: 400, code: "unsupported-version", message };
     }
     const { sessions, pending } = this.#options.linkCounts();
@@ -89,12 +93,31 @@ export class UpgradeGate<I> {
   #authenticate(request: IncomingMessage): Promise<I> {
     const { promise, resolve, reject } = Promise.withResolvers<I>();
     const timer = setTimeout(() => reject(slowAuthentication()), this.#options.limits.handshakeMs);
-    const bearer = BEARER.exec(request.headers.authorization ?? "")?.[1];
+    const bearer = this.#bearerOf(request);
     // Inside a promise, so that a synchronous throw is a rejection too.
     Promise.resolve()
       .then(() => this.#options.authenticate(bearer, request))
       .then(resolve, reject);
     return promise.finally(() => clearTimeout(timer));
+  }
+
+  /** What the client will be answered with, undefined when it offers nothing that we speak. */
+  #versionOf(request: IncomingMessage): (typeof VERSIONS)[number] | undefined {
+    const offered = offeredProtocols(request);
+    if (offered.length === 0 && this.#options.allowNoSubprotocol) return V1_SUBPROTOCOL;
+    return VERSIONS.find((version) => offered.includes(version));
+  }
+
+  #bearerOf(request: IncomingMessage): string | undefined {
+    if (this.#versionOf(request) === SUBPROTOCOL) return bearerToken(request);
+    const found = v1Token(request);
+    if (found?.isInUrl === true) {
+      this.#options.log.warn(
+        { remoteAddress: request.socket.remoteAddress },
+        "a worker sends its key in the URL, where proxies log it: let it send Authorization",
+      );
+    }
+    return found?.token;
   }
 
   #answerOf(error: unknown): UpgradeAnswer {
@@ -105,7 +128,8 @@ export class UpgradeGate<I> {
 }
 
 function offeredProtocols(request: IncomingMessage): string[] {
-  return (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
+  const names = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
+  return names.filter((name) => name !== "");
 }
 
 function busy(code: string, message: string): UpgradeAnswer {
