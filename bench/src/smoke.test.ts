@@ -62,11 +62,11 @@ async function assertAllLoads(bench: Bench, system: RunningSystem): Promise<void
   const watch = system.pid === undefined ? [] : [system.pid];
   const load = { target: system.target(), warmMs: 0, runMs: 300, watch };
   const answers = { ...load, connections: 4, body: benchBody("bench-answer") };
-  const streams = { ...load, kind: "streams", streams: 4, spreadMs: 0 } as const;
+  const streams = { ...load, kind: "streams", streams: 4, spreadMs: 0, repeats: true } as const;
   const short = { ...load, kind: "open-loop", connections: 8, perSecond: 100, seed: 1 } as const;
 
   const closed = await runLoad(bench, { kind: "closed-loop", ...answers });
-  const paced = await runLoad(bench, { ...streams, body: benchBody("bench-paced") });
+  const paced = await runLoad(bench, { ...streams, body: benchBody("bench-paced", 20) });
   const flatOut = await runLoad(bench, { ...streams, body: benchBody("bench-flat-out") });
   const open = await runLoad(bench, { ...short, body: benchBody("bench-short"), until: { text: FIRST_TOKEN } });
   const byWrk = hasWrk() ? await runWrk(bench.surroundings.programs, answers) : closed;

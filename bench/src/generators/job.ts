@@ -33,9 +33,11 @@ export interface OpenLoopJob extends LoadJob {
   readonly seed: number;
 }
 
-/** Streams that are open at the same time. */
+/** Streams that are open at the same time. None is broken off: a peer that does not tell its upstream would go on. */
 export interface StreamsJob extends LoadJob {
   readonly kind: "streams";
+  /** A stream that ends in time is asked for again. */
+  readonly repeats: boolean;
   readonly streams: number;
   /** Time over which they are opened, so that their chunks do not come in one burst. */
   readonly spreadMs: number;

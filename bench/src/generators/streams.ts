@@ -5,39 +5,73 @@ import { EventCounter } from "./event-counter.ts";
 import type { LoadResult, StreamsJob } from "./job.ts";
 import { type Counts, measureWindow } from "./window.ts";
 
-/** Opens streams a little apart, then counts their events. A stream that ends is opened anew on its connection. */
+/** How long streams that still run after the time that counts may take to their end. */
+const END_MS = 5000;
+
+/** Opens streams a little apart, counts their events for a while, and waits for their end. */
 export async function runStreams(job: StreamsJob): Promise<LoadResult> {
-  const counts: Counts = { requests: 0, events: 0, errors: 0 };
-  const request = requestBytes(job.target, job.body);
-  const shared = readBuffer();
-  const connections: ClientConnection[] = [];
+  const load = new StreamsLoad(job);
   for (let opened = 0; opened < job.streams; opened += 1) {
-    connections.push(openStream(job.target.port, shared, request, counts));
+    load.open();
     await wait(job.spreadMs / job.streams);
   }
-  const result = await measureWindow(counts, job);
-  for (const connection of connections) connection.close();
+  const result = await measureWindow(load.counts, job);
+  await load.end();
   return result;
 }
 
-function openStream(port: number, shared: Uint8Array, request: Buffer, counts: Counts): ClientConnection {
-  let counter = new EventCounter();
-  const connection: ClientConnection = new ClientConnection(port, shared, {
-    head(status) {
-      if (status !== 200) counts.errors += 1;
-    },
-    body(bytes, start, end) {
-      const before = counter.count;
-      counter.read(bytes, start, end);
-      counts.events += counter.count - before;
-    },
-    end() {
-      counts.requests += 1;
-      counter = new EventCounter();
-      connection.send(request);
-    },
-    failed: () => (counts.errors += 1),
-  });
-  connection.send(request);
-  return connection;
+class StreamsLoad {
+  readonly counts: Counts = { requests: 0, events: 0, errors: 0 };
+  readonly #job: StreamsJob;
+  readonly #request: Buffer;
+  readonly #shared = readBuffer();
+  readonly #connections: ClientConnection[] = [];
+  readonly #allEnded = Promise.withResolvers<void>();
+  #running = 0;
+  #repeats: boolean;
+
+  constructor(job: StreamsJob) {
+    this.#job = job;
+    this.#request = requestBytes(job.target, job.body);
+    this.#repeats = job.repeats;
+  }
+
+  open(): void {
+    let counter = new EventCounter();
+    const connection: ClientConnection = new ClientConnection(this.#job.target.port, this.#shared, {
+      head: (status) => {
+        if (status !== 200) this.counts.errors += 1;
+      },
+      body: (bytes, start, end) => {
+        const before = counter.count;
+        counter.read(bytes, start, end);
+        this.counts.events += counter.count - before;
+      },
+      end: () => {
+        this.counts.requests += 1;
+        counter = new EventCounter();
+        if (this.#repeats) connection.send(this.#request);
+        else this.#ended();
+      },
+      failed: () => {
+        this.counts.errors += 1;
+        this.#ended();
+      },
+    });
+    this.#running += 1;
+    this.#connections.push(connection);
+    connection.send(this.#request);
+  }
+
+  /** Resolves when every stream has ended, or after 5 s. */
+  async end(): Promise<void> {
+    this.#repeats = false;
+    if (this.#running > 0) await Promise.race([this.#allEnded.promise, wait(END_MS)]);
+    for (const connection of this.#connections) connection.close();
+  }
+
+  #ended(): void {
+    this.#running -= 1;
+    if (this.#running === 0) this.#allEnded.resolve();
+  }
 }

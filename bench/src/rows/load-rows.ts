@@ -1,6 +1,6 @@
 import type { LoadResult } from "../generators/job.ts";
 import type { RowName } from "../options.ts";
-import { type BenchModel, benchBody, FIRST_TOKEN } from "../systems/bench-models.ts";
+import { type BenchModel, benchBody, FIRST_TOKEN, PACED_PER_SECOND } from "../systems/bench-models.ts";
 import type { RunningSystem } from "../systems/system.ts";
 import { type Bench, runLoad } from "./bench.ts";
 import { hasWrk, runWrk } from "./wrk.ts";
@@ -22,6 +22,8 @@ export interface MeasuredLoad {
 
 /** Streams that the paced row has open at once. */
 export const PACED_STREAMS = 400;
+/** Streams are opened over so long, so that their chunks do not come in one burst. */
+const SPREAD_MS = 400;
 /** Connections of the request and latency rows. */
 const CONNECTIONS = 64;
 
@@ -43,7 +45,11 @@ export const LOAD_ROWS: readonly LoadRow[] = [
     needsDirect: false,
     async measure(bench, system, round) {
       const load = loadOf(bench, system, round, "bench-paced");
-      const result = await runLoad(bench, { kind: "streams", ...load, streams: PACED_STREAMS, spreadMs: 400 });
+      const wholeMs = SPREAD_MS + load.warmMs + load.runMs;
+      // All streams last until the time that counts is over, then end by themselves. Half a second for a late start.
+      const body = benchBody("bench-paced", Math.ceil(((wholeMs + 500) * PACED_PER_SECOND) / 1000));
+      const streams = { streams: PACED_STREAMS, spreadMs: SPREAD_MS, repeats: false };
+      const result = await runLoad(bench, { kind: "streams", ...load, ...streams, body });
       return perUnit("paced", result, result.events);
     },
   },
@@ -52,7 +58,13 @@ export const LOAD_ROWS: readonly LoadRow[] = [
     needsDirect: false,
     async measure(bench, system, round) {
       const load = loadOf(bench, system, round, "bench-flat-out");
-      const result = await runLoad(bench, { kind: "streams", ...load, streams: 200, spreadMs: 200 });
+      const result = await runLoad(bench, {
+        kind: "streams",
+        ...load,
+        streams: 200,
+        spreadMs: SPREAD_MS,
+        repeats: true,
+      });
       return perUnit("flat-out", result, result.events);
     },
   },

@@ -1,4 +1,5 @@
 import { LoadMeter } from "../machine/cpu-meter.ts";
+import { untilEngineIsIdle } from "../systems/engine.ts";
 import type { RunningSystem } from "../systems/system.ts";
 import { type Bench, inTurn } from "./bench.ts";
 import type { LoadRow } from "./load-rows.ts";
@@ -17,10 +18,13 @@ export async function runLoadRow(
 }
 
 async function runOnce(bench: Bench, row: LoadRow, system: RunningSystem, round: number): Promise<void> {
+  await untilEngineIsIdle(bench.surroundings.enginePort);
   const meter = new LoadMeter(() => bench.surroundings.programs.pids);
   const { values, errors } = await row.measure(bench, system, round);
   const { foreignCores, stolenCores } = meter.lap();
   for (const [id, value] of Object.entries(values)) {
+    // Nothing came at all: there is no value, and the line of progress shows it.
+    if (!Number.isFinite(value)) continue;
     bench.results.record(id, system.name, { round, value, foreignCores });
   }
   const shown = Object.entries(values).map(([id, value]) => `${id} ${value.toPrecision(3)}`);
