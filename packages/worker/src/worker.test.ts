@@ -156,6 +156,19 @@ test("a chat is streamed through the tunnel piece by piece, with the worker's ti
   assert.deepEqual(session.registration.workerId, "gaming-pc");
 });
 
+test("a request that names no target, as those of original hubs, goes to the target that has its model", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using _running = workerOn(engine, configFor(hub));
+  const session = await hub.session();
+  const stream = open(session, { target: "" });
+  const { response } = await engine.asked();
+  response.end("{}");
+
+  assert.equal((await stream.head).status, 200);
+  await assert.rejects(open(session, { target: "", model: "other" }).head, { code: "model-not-found" });
+});
+
 test("a request that the hub gives up closes the engine's socket", async () => {
   await using hub = await startTestHub();
   await using engine = await startTestEngine();

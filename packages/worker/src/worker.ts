@@ -5,6 +5,7 @@ import { LIMITS } from "./limits.ts";
 import { loadAnnouncement, type ModelsAnnouncement, modelsAnnouncement } from "./report/announcement.ts";
 import type { Hardware } from "./report/hardware.ts";
 import { serveStream } from "./serving/serve-stream.ts";
+import { targetFor } from "./targets/target-for.ts";
 import type { TargetSource } from "./targets/target-source.ts";
 import type { Target } from "./targets/target.ts";
 
@@ -48,7 +49,7 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
     workerId: config.workerId,
     software: deps.software,
     details: announce,
-    serve: (stream) => serveStream(stream, { targetOf: (name) => source.targets.get(name), log, now }),
+    serve: (stream) => serveStream(stream, { targetOf: (opening) => targetFor(source.targets, opening), log, now }),
     onState: (state) => {
       if (state.is === "connected") reporter?.forgetLoad();
       deps.onState(state);

@@ -17,7 +17,7 @@ const CHAT = '{"model":"m","messages":[]}';
 
 function serve(stream: FakeStream, target: Target): Promise<void> {
   return serveStream(stream, {
-    targetOf: (name) => (name === "t" ? target : undefined),
+    targetOf: (opening) => (opening.target === "t" ? target : undefined),
     log,
     now: () => performance.now(),
   });

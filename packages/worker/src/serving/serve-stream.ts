@@ -13,8 +13,8 @@ import { RequestBody } from "./request-body.ts";
 import { BodyProblem, ServeFailure } from "./serve-failure.ts";
 
 export interface ServeDeps {
-  /** The owner's targets, by the name the hub uses. */
-  targetOf(name: string): Target | undefined;
+  /** The owner's target for a request: the one it names, or the one that has its model. */
+  targetOf(opening: Pick<StreamOpening, "target" | "model">): Target | undefined;
   readonly log: TunnelLog;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
@@ -66,7 +66,7 @@ async function serveAdmitted(stream: TunnelStream, admitted: Admitted, deps: Ser
 
 /** @throws ServeFailure */
 function admit(opening: StreamOpening, deps: ServeDeps): Admitted {
-  const target = deps.targetOf(opening.target);
+  const target = deps.targetOf(opening);
   if (target === undefined) throw new ServeFailure("model-not-found", "unknown target", { retrySafe: true });
   const route = `${opening.method} ${opening.path}`;
   if (!target.routes.has(route)) throw new ServeFailure("forbidden", `route ${route.slice(0, 100)} is not allowed`);
