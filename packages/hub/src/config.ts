@@ -37,6 +37,8 @@ export interface HubConfig {
     /** Requests served at once; one more is answered 503. */
     readonly maxRequests: number;
   };
+  /** What a scraper of /metrics must send; undefined: anybody may read them. */
+  readonly metricsToken: string | undefined;
   /** How long running requests may go on after the first SIGTERM or SIGINT. */
   readonly drainGraceMs: number;
   readonly timeouts: Timeouts;
@@ -100,6 +102,7 @@ const ENVIRONMENT = z.object({
   TOKILAKE_MAX_BODY_MEMORY_BYTES: wholeNumber(1024, 1024 * 1024 * MiB).default(1024 * MiB),
   TOKILAKE_MAX_SPOOL_BYTES: wholeNumber(0, 1024 * 1024 * MiB).default(8 * 1024 * MiB),
   TOKILAKE_MAX_REQUESTS: wholeNumber(1, 1_000_000).default(10_000),
+  TOKILAKE_METRICS_TOKEN: z.string().min(16, "must have at least 16 characters").exactOptional(),
   TOKILAKE_DRAIN_GRACE_MS: wholeNumber(0, MAX_TIMEOUT_MS).default(30_000),
   TOKILAKE_CONNECT_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
   TOKILAKE_FIRST_TOKEN_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
@@ -191,7 +194,7 @@ function readEnvironment(
     const name = String(issue.path[0]);
     const flag = FLAG_OF_VARIABLE[name];
     const shown = flag !== undefined && flags[flag] !== undefined ? `--${flag}` : name;
-    mistakes.push(`  ${shown} ${issue.message} (it is ${JSON.stringify(withoutPassword(given[name] ?? ""))})`);
+    mistakes.push(`  ${shown} ${issue.message} (it is ${shownValue(name, given[name] ?? "")})`);
   }
   return undefined;
 }
@@ -242,6 +245,7 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
       maxSpoolBytes: settings.TOKILAKE_MAX_SPOOL_BYTES,
       maxRequests: settings.TOKILAKE_MAX_REQUESTS,
     },
+    metricsToken: settings.TOKILAKE_METRICS_TOKEN,
     drainGraceMs: settings.TOKILAKE_DRAIN_GRACE_MS,
     timeouts: { ...DEFAULT_TIMEOUTS, ...file.timeouts, ...timeoutsOf(settings) },
     modelTimeouts: modelTimeoutsOf(file),
@@ -269,8 +273,10 @@ function modelTimeoutsOf(file: File): Readonly<Record<string, Partial<Timeouts>>
   return Object.fromEntries(Object.entries(file.models ?? {}).map(([name, { timeouts }]) => [name, timeouts]));
 }
 
-function withoutPassword(value: string): string {
-  return value.replace(/(:\/\/[^:@/]*):[^@]*@/, "$1:…@");
+/** A value as a message may show it: without passwords in addresses, and nothing of a token. */
+function shownValue(name: string, value: string): string {
+  if (name.endsWith("_TOKEN")) return "hidden";
+  return JSON.stringify(value.replace(/(:\/\/[^:@/]*):[^@]*@/, "$1:…@"));
 }
 
 function counted(count: number, noun: string): string {

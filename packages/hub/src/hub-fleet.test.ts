@@ -230,6 +230,18 @@ test("a drain that takes longer than its grace cuts the rest visibly", async () 
   assert.doesNotMatch(text, /\[DONE\]/);
 });
 
+test("metrics with a token answer only those who have it", async () => {
+  await using hub = await startTestHub({ metricsToken: "a-token-for-scrapers" });
+  const ask = async (authorization: string): Promise<number> =>
+    (await fetch(`${hub.url}/metrics`, { headers: { authorization } })).status;
+
+  const statuses = await Promise.all(
+    ["", "Bearer sk-test", "Bearer a-token-for-scraper", "Bearer a-token-for-scrapers"].map(ask),
+  );
+
+  assert.deepEqual(statuses, [401, 401, 401, 200]);
+});
+
 test("health, readiness and metrics answer without a key, HEAD without a body", async () => {
   await using hub = await startTestHub();
 

@@ -72,7 +72,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const router = new Router([
     ...relayRoutes({ ...journey, retry: "until-content" }),
     ...modelRoutes(keys, fleet.models),
-    ...healthRoutes(metrics, { isReady: () => life.isOpen }),
+    ...healthRoutes(metrics, { isReady: () => life.isOpen, metricsToken: config.metricsToken }),
   ]);
   const upgrade = upgrading(CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket));
   const server = createHttpServer({ router, log, now, isDraining: () => !life.isOpen, upgrade });
