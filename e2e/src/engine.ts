@@ -7,10 +7,13 @@ export interface EngineProcess extends AsyncDisposable {
 }
 
 /** Starts the tiny engine: real tokens of the model "tiny", or the simulated engine that can be killed. */
-export async function startEngineProcess(options: { simulated?: boolean } = {}): Promise<EngineProcess> {
+export async function startEngineProcess(
+  options: { simulated?: boolean; command?: readonly string[] } = {},
+): Promise<EngineProcess> {
   const process = new RunningProcess({
     name: options.simulated === true ? "simulated-engine" : "tiny-engine",
     script: "packages/tiny-engine/src/main.ts",
+    command: options.command ?? [],
     args: ["--port", "0", ...(options.simulated === true ? ["--simulated"] : [])],
   });
   try {

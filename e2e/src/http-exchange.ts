@@ -99,6 +99,11 @@ export class HttpExchange implements Disposable {
     return promise.finally(() => this.#readers.delete(read));
   }
 
+  /** Calls `read` whenever more has come. */
+  onData(read: () => void): void {
+    this.#readers.add(read);
+  }
+
   /** Closes the connection, as a client that goes away does. */
   hangUp(): void {
     this.#response.destroy();

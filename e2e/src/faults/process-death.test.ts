@@ -132,7 +132,7 @@ test("a worker that is stopped and goes on", { concurrency: true }, async (t) =>
 });
 
 test("F14: a hub that is asked to stop ends 200 streams whole, takes nothing new, and is gone within the grace", async (t) => {
-  await using system = await System.start(t);
+  await using system = await System.start(t, { workerEnv: { TOKIAME_MAX_CONCURRENT: "200" } });
   const exchanges = await openStreams(system.access, 200, () => chatBody({ tokens: 100, intervalMs: 20 }, STREAM));
 
   const start = performance.now();
