@@ -6,4 +6,12 @@ export type { TunnelLog } from "./tunnel-log.ts";
 export { TunnelRefusal, type TunnelRefusalOptions } from "./tunnel-refusal.ts";
 export { createTunnelServer, type TunnelServer, type TunnelServerOptions } from "./server/tunnel-server.ts";
 export type { Registration, TunnelSession } from "./tunnel-session.ts";
+export { closeReason, WEBSOCKET_LIMITS, type WebSocketClose } from "./websocket/message-record.ts";
+export {
+  BRIDGED_WEBSOCKET_OPTIONS,
+  type BridgeEnd,
+  type BridgeOptions,
+  bridgeWebSocket,
+  type PassingMessage,
+} from "./websocket/websocket-bridge.ts";
 export type { HeaderPairs, ResetOptions, ResponseHead, StreamOpening, TunnelStream } from "./tunnel-stream.ts";

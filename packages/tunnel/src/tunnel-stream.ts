@@ -5,6 +5,11 @@ export type HeaderPairs = readonly (readonly [name: string, value: string])[];
 
 /** What the opener asks for: the head of one request. */
 export interface StreamOpening {
+  /**
+   * "ws": a WebSocket handshake. After a head with status 101 both bodies are messages (`bridgeWebSocket`); after any other
+   * it is an ordinary answer. Absent: "http".
+   */
+  readonly kind?: "http" | "ws";
   readonly requestId: string;
   /** Name of a target that the worker registered. Never a URL. */
   readonly target: string;

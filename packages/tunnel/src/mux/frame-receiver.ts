@@ -6,7 +6,7 @@ import { FIRST_CRITICAL_TYPE, FLAG, FRAME, FrameCursor } from "../wire/frame.ts"
 import { decodeOpening, decodeResponseHead, decodeTrailers } from "../wire/head-codec.ts";
 import { decodeHello, type Hello } from "../wire/session-message.ts";
 import type { LateBudget } from "./late-budget.ts";
-import { MuxStream, type StreamHost } from "./mux-stream.ts";
+import { isFinalStatus, MuxStream, type StreamHost, SWITCHING_PROTOCOLS } from "./mux-stream.ts";
 import { RateLimit } from "./rate-limit.ts";
 
 /** What received frames act on: the session. */
@@ -178,7 +178,8 @@ export class FrameReceiver {
     const hasEnd = frame.hasFlag(FLAG.end);
     try {
       const head = decodeResponseHead(frame.payload());
-      if (head.status < 200) {
+      if (!isFinalStatus(head.status, stream.opening)) {
+        if (head.status === SWITCHING_PROTOCOLS) throw broken("101 for a stream that asked for no WebSocket");
         stream.interimHeads += 1;
         if (stream.interimHeads > WIRE_LIMITS.interimHeads || hasEnd) throw broken("interim heads");
         return;

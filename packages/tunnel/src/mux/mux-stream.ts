@@ -143,7 +143,7 @@ export class MuxStream implements TunnelStream, ReceiveOwner, SendOwner, CreditS
     if (this.isOpener) throw misuse("only the acceptor of a stream responds");
     if (this.#isClosed) return;
     if (this.#responseHead !== undefined) throw misuse("a stream has one response head");
-    if (head.status < 200) throw misuse("interim heads are not sent");
+    if (!isFinalStatus(head.status, this.opening)) throw misuse("interim heads are not sent");
     const json = encodeResponseHead(head);
     this.#responseHead = head;
     this.#headWaiter?.resolve(head);
@@ -312,6 +312,13 @@ export class MuxStream implements TunnelStream, ReceiveOwner, SendOwner, CreditS
     this.#host.onStreamClosed(this);
   }
 }
+
+/** 101 ends a WebSocket handshake, and nothing else (RFC 9110 §15.2.2). */
+export function isFinalStatus(status: number, opening: StreamOpening): boolean {
+  return status >= 200 || (status === SWITCHING_PROTOCOLS && opening.kind === "ws");
+}
+
+export const SWITCHING_PROTOCOLS = 101;
 
 function misuse(message: string): TunnelError {
   return new TunnelError("internal", { message });

@@ -182,7 +182,7 @@ const MALFORMED_OPENS: readonly [string, string, keyof typeof TUNNEL_ERROR_NUMBE
   ["a query with a space", OPEN_JSON.replace('"q":""', '"q":"a b"'), "protocol"],
   ["a method in lower case", OPEN_JSON.replace("POST", "post"), "protocol"],
   ["a negative length", OPEN_JSON.replace('"cls":1', '"cls":1,"len":-1'), "protocol"],
-  ["an unknown kind", OPEN_JSON.replace('"http"', '"ws"'), "unsupported"],
+  ["an unknown kind", OPEN_JSON.replace('"http"', '"tcp"'), "unsupported"],
   ["a path of 9 KiB", OPEN_JSON.replace('"/x"', `"/${"x".repeat(9000)}"`), "too-large"],
   ["129 headers", OPEN_JSON.replace("[]", JSON.stringify(Array.from({ length: 129 }, () => ["a", "b"]))), "too-large"],
   ["a header value of 17 KiB", OPEN_JSON.replace("[]", JSON.stringify([["a", "b".repeat(17_000)]])), "too-large"],
@@ -442,6 +442,21 @@ test("eight interim heads are ignored, the ninth resets the stream", async () =>
 
   assert.equal(bench.resetOf(2), numberOf("protocol"));
   await assert.rejects(stream.head, { code: "protocol" });
+});
+
+test("101 is the answer to a WebSocket handshake, and a fault for any other request", async () => {
+  const bench = new Bench("hub");
+  const socket = bench.mux.open({ ...OPENING, kind: "ws" });
+  const plain = bench.mux.open(OPENING);
+  bench.flush();
+
+  bench.give(FRAME.head, 2, '{"s":101,"h":[["sec-websocket-protocol","realtime"]]}').give(FRAME.data, 2, "x");
+  bench.give(FRAME.head, 4, '{"s":101,"h":[]}');
+
+  assert.deepEqual(await socket.head, { status: 101, headers: [["sec-websocket-protocol", "realtime"]] });
+  assert.equal(bench.resetOf(2), undefined);
+  await assert.rejects(plain.head, { code: "protocol" });
+  assert.equal(bench.resetOf(4), numberOf("protocol"));
 });
 
 test("a stream that is reset before its OPEN left is never heard of by the peer", () => {

@@ -16,7 +16,7 @@ export function encodeOpening(opening: StreamOpening): string {
   checkOpening(opening);
   return bounded(
     JSON.stringify({
-      k: "http",
+      k: opening.kind ?? "http",
       id: opening.requestId,
       t: opening.target,
       m: opening.method,
@@ -37,8 +37,10 @@ export function encodeOpening(opening: StreamOpening): string {
 /** @throws TunnelError "protocol", "too-large", or "unsupported" for a kind that we do not serve. */
 export function decodeOpening(payload: Buffer): StreamOpening {
   const wire = parseObject(payload);
-  if (wire["k"] !== "http") throw new TunnelError("unsupported", { message: "OPEN of an unknown kind" });
+  const kind = wire["k"];
+  if (kind !== "http" && kind !== "ws") throw new TunnelError("unsupported", { message: "OPEN of an unknown kind" });
   const opening = {
+    ...(kind === "ws" && { kind: "ws" as const }),
     requestId: text(wire["id"], "id"),
     target: text(wire["t"], "t"),
     method: text(wire["m"], "m"),
