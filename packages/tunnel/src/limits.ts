@@ -129,17 +129,29 @@ export const WIRE_LIMITS = {
   maxSendMessageBytes: 65_543,
   /** Accepted from the peer. Larger: the WebSocket closes with 1009 before it is buffered. */
   maxReceiveMessageBytes: 1 * MIB,
+  /** WebSocket fragments of one message. Original Go workers send 9 for 32 KiB. */
   maxFragments: 1024,
+  /** Pieces of one message that wait for its end; tiny fragments would cost memory far above their bytes. */
   maxBufferedChunks: 16_384,
+  /** JSON of a HELLO. */
   helloBytes: 16 * KIB,
+  /** JSON of TRAILERS. */
   trailersBytes: 16 * KIB,
+  /** JSON of one CONTROL message, all its pieces. Worst case: this for each session. */
   controlBytes: 256 * KIB,
+  /** Nesting of a CONTROL message's JSON. */
   controlDepth: 16,
+  /** Headers of one OPEN or HEAD; both are one frame, so the whole is at most 64 KiB. */
   headerPairs: 128,
+  /** Characters of a header's name. */
   headerNameLength: 256,
+  /** Characters of a header's value. */
   headerValueLength: 16 * KIB,
+  /** Characters of an OPEN's path, and of its query. */
   pathLength: 8 * KIB,
+  /** 1xx heads in front of the real one. */
   interimHeads: 8,
+  /** Text of a RESET, for logs only. */
   resetTextBytes: 256,
   /** A larger offset cannot be told exactly in a JavaScript number. */
   maxOffset: Number.MAX_SAFE_INTEGER,

@@ -1,0 +1,99 @@
+// Writes the tables of docs/limits.md from the limits and their comments in the code: `node scripts/limits-page.ts`.
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+const root = dirname(import.meta.dirname);
+const page = join(root, "docs/limits.md");
+const START = "<!-- Written by scripts/limits-page.ts from here on. -->";
+const END = "<!-- To here. -->";
+
+/** Where limits stand: a name is an object of limits or one number. */
+const SOURCES: readonly (readonly [title: string, file: string, ...names: string[]])[] = [
+  ["The tunnel, both ends", "packages/tunnel/src/limits.ts", "TUNNEL_LIMITS"],
+  ["The tunnel's wire format", "packages/tunnel/src/limits.ts", "WIRE_LIMITS"],
+  ["The hub: connections", "packages/hub/src/http/http-server.ts", "HTTP_LIMITS"],
+  ["The hub: uploads", "packages/hub/src/http/incoming-body.ts", "SLOW_UPLOAD"],
+  ["The hub: an answer before the upload's end", "packages/hub/src/http/early-answer.ts", "EARLY_ANSWER"],
+  ["The hub: waiting streams", "packages/hub/src/http/reply.ts", "KEEP_ALIVE_MS"],
+  ["The hub: forms", "packages/hub/src/relay/form-scanner.ts", "MULTIPART_LIMITS"],
+  ["The hub: forms held", "packages/hub/src/relay/request-view.ts", "MAX_HELD_UPLOAD_BYTES"],
+  ["The hub: fields of a JSON body", "packages/hub/src/relay/json-scanner.ts", "MAX_FIELD_BYTES"],
+  ["The hub: answers held back", "packages/hub/src/relay/commit-window.ts", "MAX_HELD_BYTES"],
+  ["The hub: events", "packages/hub/src/relay/sse-events.ts", "MAX_EVENT_BYTES"],
+  ["The hub: clients that do not read", "packages/hub/src/relay/pump.ts", "SLOW_CONSUMER_MS"],
+  ["The hub: waiting for a slot", "packages/hub/src/routing/slot-queue.ts", "QUEUE_LIMITS"],
+  ["The hub: what a worker may announce", "packages/hub/src/fleet/announcement.ts", "ANNOUNCEMENT_LIMITS"],
+  ["The worker", "packages/worker/src/limits.ts", "LIMITS"],
+];
+
+/** The page with its tables as the code has them now. */
+export async function limitsPage(): Promise<string> {
+  const text = readFileSync(page, "utf8");
+  const tables: string[] = [];
+  for (const [title, file, ...names] of SOURCES) tables.push(await tableOf(title, file, names));
+  const before = text.slice(0, text.indexOf(START) + START.length);
+  const after = text.slice(text.indexOf(END));
+  return `${before}\n\n${tables.join("\n\n")}\n\n${after}`;
+}
+
+async function tableOf(title: string, file: string, names: readonly string[]): Promise<string> {
+  const module = (await import(join(root, file))) as Readonly<Record<string, unknown>>;
+  const source = readFileSync(join(root, file), "utf8");
+  const rows = names.flatMap((name) => {
+    const value = module[name];
+    if (typeof value === "number") return [rowOf(name, value, commentOf(source, `export const ${name} `))];
+    if (typeof value !== "object" || value === null) throw new Error(`${file} has no limits called ${name}`);
+    const start = source.indexOf(`export const ${name} `);
+    const own = source.slice(start);
+    return Object.entries(value).map(([key, each], index) => {
+      const common = index === 0 ? commentOf(source, `export const ${name} `) : "As above.";
+      return rowOf(key, Number(each), commentOf(own, `${key}:`) || common);
+    });
+  });
+  return [
+    `## ${title}`,
+    "",
+    `\`${file}\``,
+    "",
+    "| Limit | Value | Why, and what it costs at worst |",
+    "|---|---|---|",
+    ...rows,
+  ].join("\n");
+}
+
+function rowOf(name: string, value: number, why: string): string {
+  return `| \`${name}\` | ${shown(name, value)} | ${why.replaceAll("|", "\\|")} |`;
+}
+
+/** The doc comment in front of `declaration`, as one line; "" when there is none. */
+function commentOf(source: string, declaration: string): string {
+  const at = source.indexOf(declaration);
+  const before = source.slice(0, at).trimEnd();
+  if (at < 0 || !before.endsWith("*/")) return "";
+  const comment = before.slice(before.lastIndexOf("/**") + 3, -2);
+  return comment
+    .split("\n")
+    .map((line) => line.replace(/^\s*\*?\s?/, "").trim())
+    .join(" ")
+    .replaceAll(/\{@link (\w+)\}/g, "`$1`")
+    .trim();
+}
+
+/** With the unit that the name tells. */
+function shown(name: string, value: number): string {
+  if (/Ms$|_MS$/.test(name)) return value % 1000 === 0 ? `${value / 1000} s` : `${value} ms`;
+  if (/bytes/i.test(name)) return bytes(value);
+  return value.toLocaleString("en-US");
+}
+
+function bytes(value: number): string {
+  for (const [unit, size] of [
+    ["MiB", 1024 * 1024],
+    ["KiB", 1024],
+  ] as const) {
+    if (value >= size && value % size === 0) return `${value / size} ${unit}`;
+  }
+  return `${value.toLocaleString("en-US")} bytes`;
+}
+
+if (import.meta.main) writeFileSync(page, await limitsPage());
