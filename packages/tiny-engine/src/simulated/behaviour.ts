@@ -18,6 +18,9 @@ const behaviour = z.strictObject({
   stallAfter: place.exactOptional(),
   cutAfter: place.exactOptional(),
   resetAfter: place.exactOptional(),
+  closeAfter: place.exactOptional(),
+  closeCode: z.int().min(1000).max(4999).exactOptional(),
+  closeReason: z.string().max(120).exactOptional(),
   errorMidStream: count.exactOptional(),
   contentLengthLie: z.int().min(-1_000_000).max(1_000_000).exactOptional(),
   byteAtATime: flag.exactOptional(),
@@ -40,6 +43,8 @@ const behaviour = z.strictObject({
  * - `status`: answer with this status and an OpenAI error (200 to 299: the usual answer under that status).
  * - `stallAfter`, `cutAfter`, `resetAfter`: after so many tokens fall silent, end the connection without the end of
  *   the answer, or reset it. -1: before the head.
+ * - `closeAfter`, `closeCode` (1000), `closeReason`: WebSocket only, after so many messages. There `stallAfter`, `cutAfter`
+ *   and `resetAfter` count messages, and `status` refuses the handshake.
  * - `errorMidStream`: after so many tokens an error event, then the end without `[DONE]`.
  * - `contentLengthLie`: announce so many bytes more (or fewer) than are sent.
  * - `byteAtATime`: every byte of the body in its own write and HTTP chunk.

@@ -136,16 +136,16 @@ export class RequestRecorder {
     this.#counts.probes += 1;
   }
 
-  /** Records a request; its end is seen by itself, on the response. */
-  begin(request: IncomingMessage, response: ServerResponse): RecordedRequest {
+  /** Records a request. Its end is seen by itself on `response`; without one, `end` is called. */
+  begin(request: IncomingMessage, response?: ServerResponse): RecordedRequest {
     const record = new RecordedRequest((this.#number += 1), request);
     this.#counts.asked += 1;
     this.#active.add(record);
     this.#requests.push(record);
     // Trimmed in bulk: taking one from the front of a long array for every request costs more than the request.
     if (this.#requests.length >= 2 * MAX_RECORDS) this.#requests.splice(0, MAX_RECORDS);
-    response.on("finish", () => this.end(record, "completed"));
-    response.on("close", () => this.end(record, "cancelled"));
+    response?.on("finish", () => this.end(record, "completed"));
+    response?.on("close", () => this.end(record, "cancelled"));
     this.#changed();
     return record;
   }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 
 import { type ListenOptions, type ListeningServer, listen } from "../http/listening-server.ts";
 import { RequestError, sendError, sendJson, sendText } from "../http/request-error.ts";
@@ -11,6 +12,7 @@ import {
   modelList,
 } from "./engine-identity.ts";
 import { GenerationRoutes } from "./generation-routes.ts";
+import { REALTIME_PATH, RealtimeRoute, refuseUpgrade } from "./realtime-route.ts";
 import { type RecordedRequest, type RequestCounts, type RequestPredicate, RequestRecorder } from "./request-record.ts";
 
 /** How a simulated engine is set up. */
@@ -54,11 +56,17 @@ export interface SimulatedEngine extends ListeningServer {
 export async function startSimulatedEngine(options: SimulatedEngineOptions = {}): Promise<SimulatedEngine> {
   const recorder = new RequestRecorder();
   const generation = new GenerationRoutes({ recorder, ...withModels(options) });
-  const front = new EngineFront(options, recorder, generation);
-  const server = await listen((request, response) => front.handle(request, response), options);
+  const realtime = new RealtimeRoute({ recorder, ...options });
+  const front = new EngineFront(options, { recorder, generation, realtime });
+  const server = await listen(
+    (request, response) => front.handle(request, response),
+    options,
+    (...upgrade) => front.upgrade(...upgrade),
+  );
   const close = async () => {
     recorder.cutAll();
     generation.close();
+    realtime.close();
     await server.close();
   };
   return {
@@ -84,12 +92,17 @@ class EngineFront {
   readonly #options: SimulatedEngineOptions & { models: readonly string[] };
   readonly #recorder: RequestRecorder;
   readonly #generation: GenerationRoutes;
+  readonly #realtime: RealtimeRoute;
   readonly #identityName: EngineIdentityName;
 
-  constructor(options: SimulatedEngineOptions, recorder: RequestRecorder, generation: GenerationRoutes) {
+  constructor(
+    options: SimulatedEngineOptions,
+    parts: { recorder: RequestRecorder; generation: GenerationRoutes; realtime: RealtimeRoute },
+  ) {
     this.#options = withModels(options);
-    this.#recorder = recorder;
-    this.#generation = generation;
+    this.#recorder = parts.recorder;
+    this.#generation = parts.generation;
+    this.#realtime = parts.realtime;
     this.#identityName = options.identity ?? "generic";
   }
 
@@ -106,6 +119,15 @@ class EngineFront {
       return;
     }
     this.#probe(`${request.method} ${path}`, request, response);
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const [path] = (request.url ?? "/").split("?", 1);
+    if (!this.#isAllowed(request)) {
+      refuseUpgrade(request, socket, new RequestError(401, "invalid_api_key", "Wrong key."));
+    } else if (path !== REALTIME_PATH) {
+      refuseUpgrade(request, socket, new RequestError(404, "not_found", `There is no WebSocket at ${path}.`));
+    } else this.#realtime.handle(request, socket, head);
   }
 
   #isAllowed(request: IncomingMessage): boolean {
