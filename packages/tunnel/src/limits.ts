@@ -147,7 +147,7 @@ export const WIRE_LIMITS = {
   headerNameLength: 256,
   /** Characters of a header's value. */
   headerValueLength: 16 * KIB,
-  /** Characters of an OPEN's path, and of its query. */
+  /** Characters of an OPEN's path and query together. */
   pathLength: 8 * KIB,
   /** 1xx heads in front of the real one. */
   interimHeads: 8,
