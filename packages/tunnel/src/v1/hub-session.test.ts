@@ -342,6 +342,15 @@ test("an error after the head, and an end without eof, break the answer", async 
   assert.equal(hub.world.closed, undefined);
 });
 
+test("no error after the head is safe to retry, whatever it says", async () => {
+  const hub = Hub.registered();
+  const stream = hub.ask();
+  hub.receive(line(2, { status_code: 200 }));
+  hub.receive(line(2, { error: { code: "local_request_failed", message: "dial tcp: connection refused" } }));
+
+  await assert.rejects(textOf(stream.body), { code: "target-reset", retrySafe: false });
+});
+
 test("a malformed line and one above its limit end only their stream, which is cancelled", async () => {
   const hub = Hub.registered({ v1AnswerLineBytes: 100 });
   const [first, second] = [hub.ask(), hub.ask({ requestId: "r2" })];

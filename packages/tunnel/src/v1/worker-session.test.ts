@@ -316,6 +316,22 @@ test("what the hub gives up while it waits in our socket is not sent any more", 
   assert.equal(worker.session.streamCount, 0);
 });
 
+test("an answer that is reset behind its end is not made complete by what still waited", () => {
+  const worker = Worker.registered();
+  const stream = worker.asked();
+  worker.world.isTaking = false;
+  stream.respond({ status: 200, headers: [] });
+  stream.write(Buffer.alloc(1024 * 1024));
+  stream.end();
+  worker.world.run();
+  stream.reset("shutdown");
+  worker.world.takeAll();
+
+  const said = worker.said();
+  assert.ok(!said.includes('2 {"request_id":"pc:relay:1","eof":true}'));
+  assert.equal(said.at(-1), "2 FIN");
+});
+
 test("two answers share the line, and a writer waits for room", async () => {
   const worker = Worker.registered();
   const [first, second] = [worker.asked(2), worker.asked(4, { ...REQUEST, request_id: "r2" })];
