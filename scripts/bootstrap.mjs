@@ -12,32 +12,86 @@ import { fileURLToPath } from "node:url";
 const NEEDED_MAJOR = 24;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const modules = join(root, "node_modules");
+/** Holds the digest of the lock file whose install finished. */
+const stamp = join(modules, ".installed-lock");
 
 installIfStale();
 run(findNode(), process.argv.slice(2));
 
 /** Installs what package-lock.json says, unless the last install that finished was of this very lock file. */
 function installIfStale() {
-  const stamp = join(modules, ".installed-lock");
   const lock = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
+  const isInstalled = () => existsSync(stamp) && readFileSync(stamp, "utf8") === lock;
+  if (isInstalled()) return;
 
-  process.stderr.write("Installing dependencies (once, about 20 s) …\n");
+  const release = takeTurn();
+  try {
+    // Another terminal may have installed while we waited for our turn.
+    if (isInstalled()) return;
+    process.stderr.write("Installing dependencies (once, about 20 s) …\n");
+    if (install() !== 0) {
+      stop(
+        "The install failed; npm's message above says why. It needs the npm registry once; later starts work offline.",
+      );
+    }
+    trim();
+    writeFileSync(stamp, lock);
+  } finally {
+    release();
+  }
+}
+
+/** Waits until no other process installs here. Two at once would delete each other's files. */
+function takeTurn() {
+  const turn = join(root, ".installing");
+  for (const deadline = Date.now() + 300_000; ;) {
+    try {
+      writeFileSync(turn, String(process.pid), { flag: "wx" });
+      const release = () => {
+        process.off("exit", release);
+        rmSync(turn, { force: true });
+      };
+      process.on("exit", release);
+      return release;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    if (!isRunning(readHolder(turn))) rmSync(turn, { force: true });
+    else if (Date.now() > deadline)
+      stop(`Another process has been installing here for minutes. If none does, delete ${turn}.`);
+    // A quarter of a second; this file waits for nothing else.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+  }
+}
+
+/** Process id of who installs; 0 when that ended just now. A file without it yet belongs to one that has just begun. */
+function readHolder(turn) {
+  try {
+    return Number(readFileSync(turn, "utf8")) || process.pid;
+  } catch {
+    return 0;
+  }
+}
+
+function isRunning(pid) {
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+/** Npm's exit status. */
+function install() {
   const npmArguments = ["ci", "--loglevel=error", "--no-audit", "--no-fund"];
   // Under `npm run`, npm names its own file; started by hand, the one on the path is taken (a shell script on Windows).
   const npmFile = process.env.npm_execpath;
   const result = npmFile?.endsWith(".js")
     ? spawnSync(process.execPath, [npmFile, ...npmArguments], { cwd: root, stdio: ["ignore", 2, 2] })
     : spawnSync("npm", npmArguments, { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
-  if (result.status !== 0) {
-    stop(
-      "The install failed; npm's message above says why. It needs the npm registry once; later starts work offline.",
-    );
-  }
-  trim();
-  writeFileSync(stamp, lock);
+  return result.status;
 }
 
 /** Removes what the install brings and nothing here uses: 175 MB of 518 on disk. `npm ci` brings it back. */
