@@ -9,6 +9,7 @@ test("without options everything is measured in five rounds", () => {
     rounds: 5,
     seconds: 2,
     systems: ["tokilake", "nginx", "node-proxy", "portkey"],
+    isPatient: false,
     write: undefined,
     profilesHub: false,
   });

@@ -15,6 +15,8 @@ export interface BenchOptions {
   /** Time that counts in each round of a row. */
   readonly seconds: number;
   readonly systems: readonly SystemName[];
+  /** Waits for other programs to be quiet, and measures again what they disturbed. */
+  readonly isPatient: boolean;
   /** File that gets the tables and what they mean; undefined: none. */
   readonly write: string | undefined;
   /** The hub takes a CPU profile. */
@@ -28,6 +30,7 @@ export const USAGE = `npm run bench -- [options]
   --seconds N      time that counts per round, row and system (default 2)
   --peers LIST     of nginx, node-proxy, portkey (default: all; "" for none)
   --without-hub    measure the peers alone
+  --patient        wait for quiet before each measurement and repeat what others disturbed (may take long)
   --quick          1 round of 1 second, without memory: is everything there and working?
   --write FILE     write the tables and what they mean, e.g. docs/benchmarks.md
   --profile hub    take a CPU profile of the hub, keep it in bench/results/, print its top
@@ -47,6 +50,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
       seconds: { type: "string" },
       peers: { type: "string" },
       "without-hub": { type: "boolean", default: false },
+      patient: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
       write: { type: "string" },
       profile: { type: "string" },
@@ -63,6 +67,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     rounds: numberOf("--rounds", values.rounds, { min: 1, max: 100 }) ?? (values.quick ? 1 : 5),
     seconds: numberOf("--seconds", values.seconds, { min: 1, max: 600 }) ?? (values.quick ? 1 : 2),
     systems: values["without-hub"] ? asked : ["tokilake", ...asked],
+    isPatient: values.patient,
     write: values.write,
     profilesHub: values.profile === "hub",
   };
