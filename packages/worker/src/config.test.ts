@@ -107,7 +107,7 @@ test("every key of the original keeps its meaning", async () => {
       apiKeyHeader: "X-Key",
       apiKeyPrefix: "",
       maxConcurrent: undefined,
-      routes: 12,
+      routes: 13,
       maxBodyBytes: 536_870_912,
     },
   );

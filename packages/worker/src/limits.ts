@@ -13,6 +13,8 @@ export const LIMITS = {
   connectTimeoutMs: 5_000,
   /** From the sent request to the head. Long: an answer that is not streamed has its head after the last token. */
   headTimeoutMs: 600_000,
+  /** From the connection to the engine's answer to a WebSocket handshake, which no model has to work for. */
+  webSocketHandshakeMs: 10_000,
   /** Between two pieces of an answer. A loaded engine may think for minutes before the next one. */
   idleTimeoutMs: 300_000,
   /** One question of discovery to one port (sharing study, 5.1: without side effects, quick, small). */

@@ -9,8 +9,10 @@ import { FormModelFilter } from "./form-model.ts";
 import { headerOf } from "./headers.ts";
 import { JsonModelFilter } from "./json-model.ts";
 import { MultipartModelFilter, multipartBoundary } from "./multipart-model.ts";
+import { mapQueryModel } from "./query-model.ts";
 import { RequestBody } from "./request-body.ts";
 import { BodyProblem, ServeFailure } from "./serve-failure.ts";
+import { exchangeSocket } from "./socket-exchange.ts";
 
 export interface ServeDeps {
   /** The owner's target for a request: the one it names, or the one that has its model. */
@@ -48,6 +50,23 @@ async function serveAdmitted(stream: TunnelStream, admitted: Admitted, deps: Ser
   const release = target.takeSlot();
   if (release === undefined) throw new ServeFailure("refused", "all slots are taken", { retrySafe: true });
   const deadline = startDeadline(stream);
+  try {
+    return await (opening.kind === "ws" ? serveSocket(stream, admitted) : serveRequest(stream, admitted, deps));
+  } finally {
+    clearTimeout(deadline);
+    release();
+  }
+}
+
+function serveSocket(stream: TunnelStream, { target, names }: Admitted): Promise<ExchangeEnd> {
+  const { path, query } = stream.opening;
+  const mapped = mapQueryModel(query, names);
+  return exchangeSocket({ stream, target, path: upstreamPath(target.settings.baseUrl, path, mapped) });
+}
+
+async function serveRequest(stream: TunnelStream, admitted: Admitted, deps: ServeDeps): Promise<ExchangeEnd> {
+  const { opening } = stream;
+  const { target } = admitted;
   const body = new RequestBody(stream.body, {
     announcedLength: opening.bodyLength,
     filter: filterOf(opening, admitted.names),
@@ -58,9 +77,7 @@ async function serveAdmitted(stream: TunnelStream, admitted: Admitted, deps: Ser
     const path = upstreamPath(target.settings.baseUrl, opening.path, opening.query);
     return await new EngineExchange({ stream, target, body, path, now: deps.now }).run();
   } finally {
-    clearTimeout(deadline);
     body.close();
-    release();
   }
 }
 
@@ -70,6 +87,7 @@ function admit(opening: StreamOpening, deps: ServeDeps): Admitted {
   if (target === undefined) throw new ServeFailure("model-not-found", "unknown target", { retrySafe: true });
   const route = `${opening.method} ${opening.path}`;
   if (!target.routes.has(route)) throw new ServeFailure("forbidden", `route ${route.slice(0, 100)} is not allowed`);
+  if (opening.kind === "ws" && opening.method !== "GET") throw new ServeFailure("forbidden", "a handshake is a GET");
   // A fragment or a space would let the query end early, or begin a second request line.
   if (!/^[\x21\x22\x24-\x7e]*$/.test(opening.query))
     throw new ServeFailure("forbidden", "query with forbidden characters");

@@ -15,6 +15,7 @@ export const RELAY_ROUTES: readonly string[] = [
   "POST /v1/audio/speech",
   "POST /v1/audio/transcriptions",
   "POST /v1/audio/translations",
+  "GET /v1/realtime",
 ];
 
 /** Routes whose bodies may be forms. All others are read as JSON whatever their content type says, as engines do. */
