@@ -23,6 +23,7 @@ test("without any setting the hub listens on 19981 and keeps its data in ./data"
       maxSpoolBytes: 8_589_934_592,
       maxRequests: 10_000,
     },
+    assumesTunnelV1: false,
     metricsToken: undefined,
     drainGraceMs: 30_000,
     timeouts: { connectMs: 5000, firstTokenMs: 300_000, idleMs: 120_000, totalMs: 1_800_000 },

@@ -37,6 +37,8 @@ export interface HubConfig {
     /** Requests served at once; one more is answered 503. */
     readonly maxRequests: number;
   };
+  /** Workers that name no version of the tunnel are taken for version 1. Original ones name it. */
+  readonly assumesTunnelV1: boolean;
   /** What a scraper of /metrics must send; undefined: anybody may read them. */
   readonly metricsToken: string | undefined;
   /** How long running requests may go on after the first SIGTERM or SIGINT. */
@@ -102,6 +104,7 @@ const ENVIRONMENT = z.object({
   TOKILAKE_MAX_BODY_MEMORY_BYTES: wholeNumber(1024, 1024 * 1024 * MiB).default(1024 * MiB),
   TOKILAKE_MAX_SPOOL_BYTES: wholeNumber(0, 1024 * 1024 * MiB).default(8 * 1024 * MiB),
   TOKILAKE_MAX_REQUESTS: wholeNumber(1, 1_000_000).default(10_000),
+  TOKILAKE_ASSUME_TUNNEL_V1: oneOf(["true", "false"]).default("false"),
   TOKILAKE_METRICS_TOKEN: z.string().min(16, "must have at least 16 characters").exactOptional(),
   TOKILAKE_DRAIN_GRACE_MS: wholeNumber(0, MAX_TIMEOUT_MS).default(30_000),
   TOKILAKE_CONNECT_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
@@ -245,6 +248,7 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
       maxSpoolBytes: settings.TOKILAKE_MAX_SPOOL_BYTES,
       maxRequests: settings.TOKILAKE_MAX_REQUESTS,
     },
+    assumesTunnelV1: settings.TOKILAKE_ASSUME_TUNNEL_V1 === "true",
     metricsToken: settings.TOKILAKE_METRICS_TOKEN,
     drainGraceMs: settings.TOKILAKE_DRAIN_GRACE_MS,
     timeouts: { ...DEFAULT_TIMEOUTS, ...file.timeouts, ...timeoutsOf(settings) },

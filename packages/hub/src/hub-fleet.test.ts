@@ -1,9 +1,20 @@
 import assert from "node:assert/strict";
+import { type IncomingMessage, request } from "node:http";
 import { test } from "node:test";
 
 import { connectTunnel, type TunnelStream } from "@tokilake/tunnel";
 
-import { announcementOf, answerJson, beginEvents, delta, resetOf, startTestHub, STOP, writeEvent } from "./test-hub.ts";
+import {
+  announcementOf,
+  answerJson,
+  beginEvents,
+  delta,
+  resetOf,
+  startTestHub,
+  STOP,
+  type TestHub,
+  writeEvent,
+} from "./test-hub.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -228,6 +239,29 @@ test("a drain that takes longer than its grace cuts the rest visibly", async () 
 
   assert.match(text, /"code":"shutting_down"/);
   assert.doesNotMatch(text, /\[DONE\]/);
+});
+
+test("a worker that names no version is refused, unless the hub is told to take it for version 1", async () => {
+  await using strict = await startTestHub();
+  await using lenient = await startTestHub({ assumesTunnelV1: true });
+  const dial = async (hub: TestHub): Promise<number | undefined> => {
+    const headers = {
+      authorization: "Bearer wk-worker",
+      connection: "upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    };
+    const asking = request(`${hub.url}/api/tokilake/connect`, { headers }).end();
+    const response = await new Promise<IncomingMessage>((resolve) => {
+      asking.once("response", resolve);
+      asking.once("upgrade", resolve);
+    });
+    response.destroy();
+    return response.statusCode;
+  };
+
+  assert.deepEqual([await dial(strict), await dial(lenient)], [400, 101]);
 });
 
 test("metrics with a token answer only those who have it", async () => {

@@ -53,7 +53,14 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const active = new ActiveRuns();
   const dispatcher: Dispatcher = new Dispatcher(() => fleet.models, deps.random);
   const fleet: Fleet = new Fleet({ log, now, onRoom: (target) => dispatcher.offer(target) });
-  const workers = openWorkerDoor({ hubId: `hub-${randomUUID()}`, keys, fleet, metrics, log });
+  const workers = openWorkerDoor({
+    hubId: `hub-${randomUUID()}`,
+    assumesV1: config.assumesTunnelV1,
+    keys,
+    fleet,
+    metrics,
+    log,
+  });
   const memory = new MemoryBudget(config.limits.maxBodyMemoryBytes);
   const spools = new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes });
   const journey = {

@@ -78,6 +78,7 @@ export const TEST_CONFIG: HubConfig = {
     maxSpoolBytes: 8 * 1024 * 1024,
     maxRequests: 1_000,
   },
+  assumesTunnelV1: false,
   metricsToken: undefined,
   drainGraceMs: 5_000,
   timeouts: { connectMs: 5_000, firstTokenMs: 5_000, idleMs: 5_000, totalMs: 20_000 },

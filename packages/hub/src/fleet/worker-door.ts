@@ -9,6 +9,8 @@ import type { Fleet } from "./fleet.ts";
 
 export interface WorkerDoorDeps {
   readonly hubId: string;
+  /** Workers that name no version of the tunnel speak version 1. */
+  readonly assumesV1: boolean;
   readonly keys: KeyRing;
   readonly fleet: Fleet;
   readonly metrics: Metrics;
@@ -21,6 +23,7 @@ export function openWorkerDoor(deps: WorkerDoorDeps): TunnelServer<Principal> {
   return createTunnelServer<Principal>({
     hubId: deps.hubId,
     log: deps.log,
+    allowNoSubprotocol: deps.assumesV1,
     authenticate: (bearer, request) => counted(metrics, () => identifyWorker(deps.keys, bearer, request)),
     register: (principal, registration) => counted(metrics, () => fleet.admit(principal, registration)),
     onSession: (session) => {
