@@ -186,3 +186,17 @@ test("a reset reaches both ends, and while the line is down nobody gets through"
   await eventually("it is up again", () => line.proxy.acceptedCount === 2);
   taken.destroy();
 });
+
+test("resets from all sides at once lose no connection", async () => {
+  for (let round = 0; round < 50; round += 1) {
+    await using line = await openLine();
+    line.client.socket.write("x");
+    await line.server.got(1);
+
+    line.server.socket.resetAndDestroy();
+    line.client.socket.resetAndDestroy();
+    line.proxy.reset();
+
+    await eventually("the proxy forgets the connection", () => line.proxy.connectionCount === 0);
+  }
+});

@@ -108,7 +108,7 @@ export class FaultProxy implements AsyncDisposable {
   #onConnection(socket: Socket): void {
     if (this.#isDown) {
       socket.on("error", () => {});
-      socket.resetAndDestroy();
+      reset(socket);
       return;
     }
     this.#accepted += 1;
@@ -150,7 +150,7 @@ class Connection {
 
   close(how: "end" | "reset"): void {
     for (const socket of this.#sockets) {
-      if (how === "reset") socket.resetAndDestroy();
+      if (how === "reset") reset(socket);
       else socket.destroySoon();
     }
   }
@@ -188,7 +188,7 @@ class Pipe {
     from.on("end", () => this.#onEnd());
     // An error is told to the other end as what it is; in a direction that swallows, nothing is.
     from.on("error", () => {
-      if (this.#faults.stop !== "swallow") to.resetAndDestroy();
+      if (this.#faults.stop !== "swallow") reset(to);
     });
     from.on("close", () => this.#onEnd());
     to.on("drain", () => {
@@ -281,4 +281,15 @@ class Pipe {
     this.#to.write("", () => this.#close("reset"));
     return false;
   }
+}
+
+/**
+ * Sends a RST, now. Node's `resetAndDestroy` ends the socket first; when the other end resets it in that moment, its handle
+ * is lost and the process never exits (seen with Node 24.21: libuv refuses to reset what is being shut down).
+ */
+function reset(socket: Socket): void {
+  const isEnding = socket.writableEnded && !socket.writableFinished;
+  // What `resetAndDestroy` sets before it ends the socket.
+  if (!isEnding) Object.assign(socket, { resetAndClosing: true });
+  socket.destroy();
 }
