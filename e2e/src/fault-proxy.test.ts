@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { eventually } from "./eventually.ts";
 import { FaultProxy } from "./fault-proxy.ts";
@@ -187,14 +188,15 @@ test("a reset reaches both ends, and while the line is down nobody gets through"
   taken.destroy();
 });
 
-test("resets from all sides at once lose no connection", async () => {
-  for (let round = 0; round < 50; round += 1) {
+test("a reset of what is just ending loses no connection", async () => {
+  for (let round = 0; round < 20; round += 1) {
     await using line = await openLine();
     line.client.socket.write("x");
     await line.server.got(1);
 
-    line.server.socket.resetAndDestroy();
-    line.client.socket.resetAndDestroy();
+    line.client.socket.end();
+    line.server.socket.end();
+    for (let turn = 0; turn < round % 5; turn += 1) await nextTurn();
     line.proxy.reset();
 
     await eventually("the proxy forgets the connection", () => line.proxy.connectionCount === 0);

@@ -284,12 +284,11 @@ class Pipe {
 }
 
 /**
- * Sends a RST, now. Node's `resetAndDestroy` ends the socket first; when the other end resets it in that moment, its handle
- * is lost and the process never exits (seen with Node 24.21: libuv refuses to reset what is being shut down).
+ * Sends a RST, or closes what is ending already. Resetting such a socket loses its handle, and then the process never exits
+ * (seen with Node 24.21: libuv refuses to reset what is being shut down, and Node takes it for closed).
  */
 function reset(socket: Socket): void {
   const isEnding = socket.writableEnded && !socket.writableFinished;
-  // What `resetAndDestroy` sets before it ends the socket.
-  if (!isEnding) Object.assign(socket, { resetAndClosing: true });
-  socket.destroy();
+  if (isEnding) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -8,6 +8,7 @@ import { readMetric } from "../hub-metrics.ts";
 import { System } from "../system.ts";
 import { startBehindProxy } from "./behind-proxy.ts";
 import { assertCutStream, assertWholeStream, openStreams } from "./endings.ts";
+import { takes } from "./long.ts";
 
 const STREAM = { stream: true };
 const FLAP_MS = 3000;
@@ -17,7 +18,7 @@ test("the line between worker and hub", async (t) => {
   const { proxy, system } = behind;
   const { access, engine, hub } = system;
 
-  await t.test("F9: stands still for 3 s under 20 streams: all go on and are whole", async () => {
+  await t.test("F9: stands still for 3 s under 20 streams: all go on and are whole", takes(4), async () => {
     const exchanges = await openStreams(access, 20, () => chatBody({ tokens: 100, intervalMs: 20 }, STREAM));
 
     proxy.set({ up: { stop: "pause" }, down: { stop: "pause" } });
@@ -30,6 +31,7 @@ test("the line between worker and hub", async (t) => {
 
   await t.test(
     "F9: breaks for 3 s under 20 streams: 20 error events within a second, then the worker is back",
+    takes(5),
     async () => {
       const { cancelled } = engine.counts();
       const exchanges = await openStreams(access, 20, () => chatBody({ tokens: 10_000, intervalMs: 20 }, STREAM));
@@ -95,25 +97,29 @@ test("the line between worker and hub", async (t) => {
 
 const REFUSED = 'tokilake_attempts_failed_total{code="refused"}';
 
-test("F26: a line that delivers every byte alone changes nothing: handshake, requests and answers are whole", async (t) => {
-  await using system = await System.start(t, { worker: false });
-  await using proxy = await FaultProxy.start({ port: system.hub.port });
-  const slicing = { pieceBytes: 1, jitterMs: 0.2 };
-  proxy.set({ up: slicing, down: slicing });
-  await system.addWorker("worker-a", { hubUrl: proxy.url });
-  await system.listing("simulated");
+test(
+  "F26: a line that delivers every byte alone changes nothing: handshake, requests and answers are whole",
+  takes(6),
+  async (t) => {
+    await using system = await System.start(t, { worker: false });
+    await using proxy = await FaultProxy.start({ port: system.hub.port });
+    const slicing = { pieceBytes: 1, jitterMs: 0.2 };
+    proxy.set({ up: slicing, down: slicing });
+    await system.addWorker("worker-a", { hubUrl: proxy.url });
+    await system.listing("simulated");
 
-  const exchanges = await openStreams(system.access, 3, () => chatBody({ tokens: 50, intervalMs: 20 }, STREAM));
-  const input = "é".repeat(3000);
-  const embedding = await HttpExchange.whole(system.access, {
-    path: "/embeddings",
-    body: { model: "simulated", input },
-  });
+    const exchanges = await openStreams(system.access, 3, () => chatBody({ tokens: 50, intervalMs: 20 }, STREAM));
+    const input = "é".repeat(3000);
+    const embedding = await HttpExchange.whole(system.access, {
+      path: "/embeddings",
+      body: { model: "simulated", input },
+    });
 
-  for (const exchange of exchanges) await assertWholeStream(exchange, 50);
-  assert.equal(embedding.status, 200);
-  assert.equal(
-    system.engine.requests.at(-1)?.bodyBytes,
-    Buffer.byteLength(JSON.stringify({ model: "simulated", input })),
-  );
-});
+    for (const exchange of exchanges) await assertWholeStream(exchange, 50);
+    assert.equal(embedding.status, 200);
+    assert.equal(
+      system.engine.requests.at(-1)?.bodyBytes,
+      Buffer.byteLength(JSON.stringify({ model: "simulated", input })),
+    );
+  },
+);

@@ -11,6 +11,7 @@ import { readMetric } from "../hub-metrics.ts";
 import { System } from "../system.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { assertWholeStream, openStreams } from "./endings.ts";
+import { takes } from "./long.ts";
 import { requestRowsOnceThere } from "./request-rows.ts";
 
 const STREAM = { stream: true };
@@ -41,7 +42,7 @@ test("F47: the database is locked for 3 s: streams go on, requests are served wi
   assert.equal(rows.length, took.length + 5);
 });
 
-test("F48: the disk is full", async (t) => {
+test("F48: the disk is full", takes(6), async (t) => {
   await using small = await temporaryFolder();
   const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tokilake-e2e", small.path]);
   if (mounted.status !== 0) {

@@ -13,6 +13,7 @@ import { readMetric } from "../hub-metrics.ts";
 import { System } from "../system.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { assertWholeStream, openStreams } from "./endings.ts";
+import { takes } from "./long.ts";
 
 const STREAM = { stream: true };
 const PRELOADS = join(import.meta.dirname, "preloads");
@@ -23,40 +24,44 @@ function preload(name: string): { readonly NODE_OPTIONS: string } {
 
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 
-test("F17: a certificate that expires", { skip: !hasOpenssl && "there is no openssl to make one" }, async (t) => {
-  await using folder = await temporaryFolder();
-  const certificates = makeCertificates(folder.path);
-  await using system = await System.start(t, { worker: false });
-  const { access, engine, hub } = system;
-  await using front = await startTlsFront(hub.port, certificates.good);
-  await system.addWorker("worker-a", {
-    hubUrl: `https://localhost:${front.port}`,
-    env: { NODE_EXTRA_CA_CERTS: certificates.caPath },
-  });
-  await system.listing("simulated");
-
-  await t.test("F17: running tunnels live on when the certificate is replaced by an expired one", async () => {
-    const [running] = await openStreams(access, 1, () => chatBody({ tokens: 50, intervalMs: 20 }, STREAM));
-    front.use(certificates.expired);
-
-    assert.ok(running !== undefined);
-    await assertWholeStream(running, 50);
-  });
-
-  await t.test("F17: a worker does not connect to a hub with an expired certificate, and says so", async () => {
-    front.breakAll();
-
-    await eventually("it says so", () => /expired/.test(system.program("worker-a").log));
-    assert.deepEqual(await hub.models(access.apiKey), []);
-  });
-
-  await t.test("F17: when the certificate is renewed the worker is back by itself", async () => {
-    front.use(certificates.good);
-
+test(
+  "F17: a certificate that expires",
+  hasOpenssl ? takes(6) : { skip: "there is no openssl to make one" },
+  async (t) => {
+    await using folder = await temporaryFolder();
+    const certificates = makeCertificates(folder.path);
+    await using system = await System.start(t, { worker: false });
+    const { access, engine, hub } = system;
+    await using front = await startTlsFront(hub.port, certificates.good);
+    await system.addWorker("worker-a", {
+      hubUrl: `https://localhost:${front.port}`,
+      env: { NODE_EXTRA_CA_CERTS: certificates.caPath },
+    });
     await system.listing("simulated");
-    await engine.waitFor((counts) => counts.active === 0);
-  });
-});
+
+    await t.test("F17: running tunnels live on when the certificate is replaced by an expired one", async () => {
+      const [running] = await openStreams(access, 1, () => chatBody({ tokens: 50, intervalMs: 20 }, STREAM));
+      front.use(certificates.expired);
+
+      assert.ok(running !== undefined);
+      await assertWholeStream(running, 50);
+    });
+
+    await t.test("F17: a worker does not connect to a hub with an expired certificate, and says so", async () => {
+      front.breakAll();
+
+      await eventually("it says so", () => /expired/.test(system.program("worker-a").log));
+      assert.deepEqual(await hub.models(access.apiKey), []);
+    });
+
+    await t.test("F17: when the certificate is renewed the worker is back by itself", async () => {
+      front.use(certificates.good);
+
+      await system.listing("simulated");
+      await engine.waitFor((counts) => counts.active === 0);
+    });
+  },
+);
 
 interface Certificate {
   readonly key: Buffer;
@@ -143,29 +148,33 @@ async function startTlsFront(port: number, certificate: Certificate): Promise<Tl
   };
 }
 
-test("F18: the wall clock jumps an hour on and two back: no session ends, no deadline fires, new requests are served", async (t) => {
-  const env = preload("clock-jump.ts");
-  await using system = await System.start(t, { hubEnv: env, workerEnv: env });
-  const { access, hub } = system;
-  const programs = [hub.process, system.program("worker-a")];
-  const exchanges = await openStreams(access, 5, () => chatBody({ tokens: 150, intervalMs: 20 }, STREAM));
+test(
+  "F18: the wall clock jumps an hour on and two back: no session ends, no deadline fires, new requests are served",
+  takes(6),
+  async (t) => {
+    const env = preload("clock-jump.ts");
+    await using system = await System.start(t, { hubEnv: env, workerEnv: env });
+    const { access, hub } = system;
+    const programs = [hub.process, system.program("worker-a")];
+    const exchanges = await openStreams(access, 5, () => chatBody({ tokens: 150, intervalMs: 20 }, STREAM));
 
-  for (const token of ["token-40", "token-80"]) {
-    await Promise.all(exchanges.map((exchange) => exchange.until(token)));
-    for (const program of programs) program.kill("SIGUSR2");
-    // Before the next jump, that this one took place: a program's lines carry its time.
-    const [fresh] = await openStreams(access, 1, () => chatBody({}, STREAM));
-    assert.ok(fresh !== undefined);
-    await assertWholeStream(fresh, 20);
-  }
+    for (const token of ["token-40", "token-80"]) {
+      await Promise.all(exchanges.map((exchange) => exchange.until(token)));
+      for (const program of programs) program.kill("SIGUSR2");
+      // Before the next jump, that this one took place: a program's lines carry its time.
+      const [fresh] = await openStreams(access, 1, () => chatBody({}, STREAM));
+      assert.ok(fresh !== undefined);
+      await assertWholeStream(fresh, 20);
+    }
 
-  for (const exchange of exchanges) await assertWholeStream(exchange, 150);
-  assert.equal(await readMetric(hub.url, 'tunnel_connects_total{result="accepted"}'), 1);
-  const startedMs = (await readMetric(hub.url, "process_start_time_seconds")) * 1000;
-  assert.ok(Math.abs(Date.now() - startedMs) > 3_000_000, "the hub's clock did not jump");
-});
+    for (const exchange of exchanges) await assertWholeStream(exchange, 150);
+    assert.equal(await readMetric(hub.url, 'tunnel_connects_total{result="accepted"}'), 1);
+    const startedMs = (await readMetric(hub.url, "process_start_time_seconds")) * 1000;
+    assert.ok(Math.abs(Date.now() - startedMs) > 3_000_000, "the hub's clock did not jump");
+  },
+);
 
-test("F19: the hub's name", async (t) => {
+test("F19: the hub's name", takes(6), async (t) => {
   await using folder = await temporaryFolder();
   const hostsPath = join(folder.path, "hosts.json");
   const setHosts = (addresses?: readonly string[]) => {

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { chatText, HttpExchange } from "../http-exchange.ts";
 import { createKey } from "../hub.ts";
 import { System } from "../system.ts";
+import { takes } from "./long.ts";
 
 const STREAMS = 200;
 const WORDS = 60;
@@ -45,42 +46,46 @@ async function startEcho(): Promise<AsyncDisposable & { readonly url: string }> 
   };
 }
 
-test("F52: 200 streams of two tenants while clients hang up and a worker dies: each reads its own words only", async (t) => {
-  await using engine = await startEcho();
-  await using system = await System.start(t, { worker: false });
-  for (const name of ["worker-a", "worker-b"]) {
-    const models = { echo: engine.url, [`only-${name}`]: engine.url };
-    await system.addWorker(name, { models, env: { TOKIAME_MAX_CONCURRENT: String(STREAMS) } });
-  }
-  await system.listing("only-worker-a", "only-worker-b");
-  const other = { ...system.access, apiKey: await createKey(system.dataDir, "api", "other-tenant") };
-  const open = async (index: number) => {
-    const tag = `tenant-${index % 2}-stream-${index}`;
-    const access = index % 2 === 0 ? system.access : other;
-    const body = { model: "echo", stream: true, messages: [], user: tag };
-    return { tag, exchange: await HttpExchange.open(access, { body }) };
-  };
-  await using streams = new AsyncDisposableStack();
-  const opened = await Promise.all(Array.from({ length: STREAMS }, (_, index) => open(index)));
-  for (const { exchange } of opened) streams.use(exchange);
+test(
+  "F52: 200 streams of two tenants while clients hang up and a worker dies: each reads its own words only",
+  takes(6),
+  async (t) => {
+    await using engine = await startEcho();
+    await using system = await System.start(t, { worker: false });
+    for (const name of ["worker-a", "worker-b"]) {
+      const models = { echo: engine.url, [`only-${name}`]: engine.url };
+      await system.addWorker(name, { models, env: { TOKIAME_MAX_CONCURRENT: String(STREAMS) } });
+    }
+    await system.listing("only-worker-a", "only-worker-b");
+    const other = { ...system.access, apiKey: await createKey(system.dataDir, "api", "other-tenant") };
+    const open = async (index: number) => {
+      const tag = `tenant-${index % 2}-stream-${index}`;
+      const access = index % 2 === 0 ? system.access : other;
+      const body = { model: "echo", stream: true, messages: [], user: tag };
+      return { tag, exchange: await HttpExchange.open(access, { body }) };
+    };
+    await using streams = new AsyncDisposableStack();
+    const opened = await Promise.all(Array.from({ length: STREAMS }, (_, index) => open(index)));
+    for (const { exchange } of opened) streams.use(exchange);
 
-  // Every fifth client hangs up at a moment of its own; then one worker dies under the rest.
-  for (const [index, { exchange, tag }] of opened.entries()) {
-    if (index % 5 !== 0) continue;
-    await exchange.until(`${tag} `);
-    exchange.hangUp();
-  }
-  system.program("worker-a").kill("SIGKILL");
-  await Promise.all(opened.map(({ exchange }) => exchange.ended));
+    // Every fifth client hangs up at a moment of its own; then one worker dies under the rest.
+    for (const [index, { exchange, tag }] of opened.entries()) {
+      if (index % 5 !== 0) continue;
+      await exchange.until(`${tag} `);
+      exchange.hangUp();
+    }
+    system.program("worker-a").kill("SIGKILL");
+    await Promise.all(opened.map(({ exchange }) => exchange.ended));
 
-  const whole = opened.filter(
-    ({ tag, exchange }) => exchange.text.includes("[DONE]") && chatText(exchange.text) === `${tag} `.repeat(WORDS),
-  );
-  for (const { tag, exchange } of opened) {
-    const words = new Set(exchange.text.match(/tenant-\d-stream-\d+/g));
-    assert.ok(words.size === 0 || (words.size === 1 && words.has(tag)), `${tag} read ${[...words].join()}`);
-    if (exchange.text.includes("[DONE]")) assert.equal(chatText(exchange.text), `${tag} `.repeat(WORDS));
-  }
-  t.diagnostic(`${whole.length} of ${STREAMS} streams are whole`);
-  assert.ok(whole.length >= 20 && whole.length < STREAMS, `${whole.length}`);
-});
+    const whole = opened.filter(
+      ({ tag, exchange }) => exchange.text.includes("[DONE]") && chatText(exchange.text) === `${tag} `.repeat(WORDS),
+    );
+    for (const { tag, exchange } of opened) {
+      const words = new Set(exchange.text.match(/tenant-\d-stream-\d+/g));
+      assert.ok(words.size === 0 || (words.size === 1 && words.has(tag)), `${tag} read ${[...words].join()}`);
+      if (exchange.text.includes("[DONE]")) assert.equal(chatText(exchange.text), `${tag} `.repeat(WORDS));
+    }
+    t.diagnostic(`${whole.length} of ${STREAMS} streams are whole`);
+    assert.ok(whole.length >= 20 && whole.length < STREAMS, `${whole.length}`);
+  },
+);
