@@ -83,6 +83,6 @@ const METHOD = `- Every system is in front of the same simulated engine (\`packa
 - nginx: one process, kept connections, \`proxy_buffering off\`. node-proxy: \`node:http\` and undici's dispatcher. Portkey:
   \`@portkey-ai/gateway\` as its package starts it, with an older \`@hono/node-server\` (1.3.3), without which every stream of it
   fails.
-- Memory: fresh processes each round. Idle workers are sessions of the tunnel's own client in one process; 20 and more
-  workers carry the open streams.
+- Memory: fresh processes each round, three rounds for the peers. Idle workers are sessions of the tunnel's own client in one
+  process; 20 and more workers carry the open streams.
 `;

@@ -90,13 +90,13 @@ export const LOAD_ROWS: readonly LoadRow[] = [
   },
 ];
 
-/** The part that all loads share. The first round warms up longer: programs that just started are still compiling. */
+/** The part that all loads share. What just started, or waited for long, warms up longer: V8 compiles it (again). */
 function loadOf(bench: Bench, system: RunningSystem, round: number, model: BenchModel) {
   const runMs = bench.options.seconds * 1000;
   return {
     target: system.target(),
     body: benchBody(model),
-    warmMs: round === 1 ? Math.min(2000, runMs) : 500,
+    warmMs: round === 1 || bench.options.isPatient ? Math.min(2000, runMs) : 1000,
     runMs,
     watch: system.pid === undefined ? [] : [system.pid],
   };

@@ -16,12 +16,16 @@ const IDLE_MS = 3000;
 /** How long opening a level may take. Ten thousand sessions need half a minute of the generator alone. */
 const OPEN_MS = 180_000;
 
+/** Rounds of the peers: their memory hardly differs from one to the next, and they take half of the time. */
+const PEER_ROUNDS = 3;
+
 /** Memory per idle worker (hub only) and per open stream, each round with fresh processes on whatever core is free. */
 export async function runMemoryRow(bench: Bench, systems: readonly SystemName[]): Promise<void> {
   bench.surroundings.programs.stopPinning();
   for (let round = 1; round <= bench.options.rounds; round += 1) {
     if (systems.includes("tokilake")) await measureWorkers(bench, round);
     if (systems.includes("tokilake")) await measureStreams(bench, "tokilake", round);
+    if (round > PEER_ROUNDS) continue;
     // Side by side: their memory does not depend on how long opening takes.
     const peers = systems.filter((name) => name !== "tokilake");
     await Promise.all(peers.map((name) => measureStreams(bench, name, round)));

@@ -16,8 +16,7 @@ export function hasWrk(): boolean {
 export async function runWrk(programs: ProcessGroup, job: Omit<ClosedLoopJob, "kind">): Promise<LoadResult> {
   const script = join(programs.folder, "wrk.lua");
   writeFileSync(script, wrkScript(job.target, job.body));
-  // A second is the least it runs, so a short warm-up is left out: kept programs are still warm from the last round.
-  if (job.warmMs >= 1000) await runFor(programs, job, script, job.warmMs);
+  await runFor(programs, job, script, job.warmMs);
   const startMs = cpuMsOf(job.watch);
   const output = await runFor(programs, job, script, job.runMs);
   const watchedCpuMs = cpuMsOf(job.watch) - startMs;
