@@ -10,7 +10,8 @@ import { healthRoutes } from "./http/health-routes.ts";
 import { createHttpServer } from "./http/http-server.ts";
 import { modelRoutes } from "./http/model-routes.ts";
 import { type Route, Router } from "./http/router.ts";
-import { upgrading } from "./http/upgrading.ts";
+import { upgrading, type UpgradeHandler } from "./http/upgrading.ts";
+import { webSocketDoor, type WebSocketDoorDeps } from "./http/websocket-door.ts";
 import { HubLife } from "./hub-life.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
 import type { Log } from "./observe/log.ts";
@@ -19,6 +20,7 @@ import type { RequestLog } from "./observe/request-log.ts";
 import { ActiveRuns } from "./relay/active-runs.ts";
 import { MemoryBudget } from "./relay/memory-budget.ts";
 import { OPERATIONS } from "./relay/operation.ts";
+import { relayWebSocket } from "./relay/relay-websocket.ts";
 import { relay, type RelayDeps } from "./relay/relay.ts";
 import { SpoolRoom } from "./relay/spool.ts";
 import { Dispatcher } from "./routing/dispatcher.ts";
@@ -46,6 +48,9 @@ export interface Hub {
 
 const CONNECT_PATH = "/api/tokilake/connect";
 
+/** Paths that a worker answers with a WebSocket. */
+const WEBSOCKET_PATHS = ["/v1/realtime"];
+
 /** The composition root: the one function that knows which parts exist and how they fit. */
 export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const { log, keys, metrics, now, requestLog } = deps;
@@ -63,7 +68,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   });
   const memory = new MemoryBudget(config.limits.maxBodyMemoryBytes);
   const spools = new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes });
-  const journey = {
+  const journey: RelayDeps = {
     memory,
     spools,
     config,
@@ -75,14 +80,18 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     dispatcher,
     metrics,
     log,
+    retry: "until-content",
   };
+  const door = { log, now, isDraining: () => !life.isOpen };
   const router = new Router([
-    ...relayRoutes({ ...journey, retry: "until-content" }),
+    ...relayRoutes(journey),
     ...modelRoutes(keys, fleet.models),
     ...healthRoutes(metrics, { isReady: () => life.isOpen, metricsToken: config.metricsToken }),
   ]);
-  const upgrade = upgrading(CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket));
-  const server = createHttpServer({ router, log, now, isDraining: () => !life.isOpen, upgrade });
+  const upgrade = upgrading(
+    new Map([[CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket)], ...webSockets(journey, door)]),
+  );
+  const server = createHttpServer({ router, ...door, upgrade });
 
   const forgetKeys = keys.onRevoked((keyId) => {
     fleet.closeKey(keyId);
@@ -106,10 +115,26 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   };
 }
 
+function webSockets(deps: RelayDeps, door: WebSocketDoorDeps): (readonly [string, UpgradeHandler])[] {
+  return WEBSOCKET_PATHS.map((path) => [path, webSocketDoor(door, (exchange) => relayWebSocket(deps, path, exchange))]);
+}
+
+/** What a request without an upgrade is told. */
+function webSocketOnly(path: string): Route {
+  return {
+    method: "GET",
+    path,
+    handler: () => {
+      throw new AppError("invalid_request", "Connect to this address with a WebSocket.");
+    },
+  };
+}
+
 function relayRoutes(deps: RelayDeps): Route[] {
-  return OPERATIONS.map((operation) => ({
+  const operations: Route[] = OPERATIONS.map((operation) => ({
     method: "POST",
     path: operation.path,
     handler: (exchange) => relay(deps, operation, exchange),
   }));
+  return [...operations, ...WEBSOCKET_PATHS.map(webSocketOnly)];
 }

@@ -1,3 +1,6 @@
+import type { PassingMessage, WebSocketClose } from "@tokilake/tunnel";
+import type { WebSocket } from "ws";
+
 import type { AppError } from "../errors.ts";
 
 /** Lower-case names and values, in order. */
@@ -63,6 +66,27 @@ export class ChannelError extends Error {
   }
 }
 
+/** A WebSocket handshake as an upstream gets it. */
+export type ChannelHandshake = Pick<ChannelRequest, "requestId" | "path" | "query" | "headers" | "model" | "connectMs">;
+
+/** An upstream's answer to a handshake. With any status but 101 it is an ordinary one, and must not be joined. */
+export interface ChannelConnection {
+  readonly answer: ChannelAnswer;
+  /** Passes messages between `socket` and the upstream until both are closed. Owns the socket from here. Never rejects. */
+  join(socket: WebSocket, options: JoinOptions): Promise<JoinEnd>;
+}
+
+export interface JoinOptions {
+  /** How the socket is closed when the upstream fails, or the signal ends it all. */
+  closeFor(error: AppError): WebSocketClose;
+  onMessage(message: PassingMessage): void;
+  /** The socket's peer sent a ping. */
+  onPing(): void;
+}
+
+/** `closed`: in order, by either side. `lost`: the socket went without a close. `failed`: the upstream did. */
+export type JoinEnd = { readonly is: "closed" | "lost" } | { readonly is: "failed"; readonly failure: ChannelError };
+
 /** A way to reach one upstream. The only thing the relay knows of workers and providers. */
 export interface Channel {
   /**
@@ -73,4 +97,11 @@ export interface Channel {
    * @throws ChannelError
    */
   send(request: ChannelRequest, signal: AbortSignal): Promise<ChannelAnswer>;
+
+  /**
+   * Opens a WebSocket at the upstream. `signal` as for `send`; after a 101 it also ends what was joined.
+   *
+   * @throws ChannelError
+   */
+  connect(request: ChannelHandshake, signal: AbortSignal): Promise<ChannelConnection>;
 }

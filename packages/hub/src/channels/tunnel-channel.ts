@@ -1,17 +1,23 @@
 import {
+  bridgeWebSocket,
   type HeaderPairs,
   type StreamOpening,
   TunnelError,
   type TunnelErrorCode,
   type TunnelStream,
 } from "@tokilake/tunnel";
+import type { WebSocket } from "ws";
 
 import { AppError, type ErrorCode } from "../errors.ts";
 import {
   type Channel,
   type ChannelAnswer,
+  type ChannelConnection,
   ChannelError,
+  type ChannelHandshake,
   type ChannelRequest,
+  type JoinEnd,
+  type JoinOptions,
   type RequestBody,
   type Retry,
 } from "./channel.ts";
@@ -36,18 +42,56 @@ export class TunnelChannel implements Channel {
     try {
       const stream = this.#session.open(openingOf(request, this.#target));
       exchange.start(stream, request.body);
-      const head = await stream.head;
-      return {
-        status: head.status,
-        headers: head.headers,
-        body: stream.body[Symbol.asyncIterator](),
-        trailers: () => stream.trailers,
-        explain: (thrown) => exchange.explain(thrown),
-      };
+      return await answerOf(stream, exchange);
     } catch (thrown) {
       throw exchange.explain(thrown);
     }
   }
+
+  async connect(request: ChannelHandshake, signal: AbortSignal): Promise<ChannelConnection> {
+    const exchange = new TunnelExchange(signal);
+    try {
+      const stream = this.#session.open(handshakeOf(request, this.#target));
+      exchange.watch(stream);
+      const answer = await answerOf(stream, exchange);
+      if (answer.status !== SWITCHING_PROTOCOLS) stream.end();
+      return { answer, join: (socket, options) => join(stream, exchange, socket, options) };
+    } catch (thrown) {
+      throw exchange.explain(thrown);
+    }
+  }
+}
+
+const SWITCHING_PROTOCOLS = 101;
+
+async function answerOf(stream: TunnelStream, exchange: TunnelExchange): Promise<ChannelAnswer> {
+  const head = await stream.head;
+  let body: AsyncIterator<Uint8Array> | undefined;
+  return {
+    status: head.status,
+    headers: head.headers,
+    // A body has one reader; with a 101 that is the bridge.
+    get body() {
+      return (body ??= stream.body[Symbol.asyncIterator]());
+    },
+    trailers: () => stream.trailers,
+    explain: (thrown) => exchange.explain(thrown),
+  };
+}
+
+async function join(
+  stream: TunnelStream,
+  exchange: TunnelExchange,
+  socket: WebSocket,
+  options: JoinOptions,
+): Promise<JoinEnd> {
+  const end = await bridgeWebSocket(socket, stream, {
+    lostCode: "cancelled",
+    closeFor: (error) => options.closeFor(exchange.explain(error).error),
+    onMessage: (message) => options.onMessage(message),
+    onPing: () => options.onPing(),
+  });
+  return end.is === "failed" ? { is: "failed", failure: exchange.explain(end.error) } : { is: end.is };
 }
 
 /** One stream, and the reason why our side ended it, if it did. */
@@ -59,10 +103,16 @@ class TunnelExchange {
     this.#signal = signal;
   }
 
-  start(stream: TunnelStream, body: RequestBody): void {
+  /** The signal ends the stream. False: it has. */
+  watch(stream: TunnelStream): boolean {
     const cancel = (): void => stream.reset(resetCodeOf(this.#signal.reason));
-    if (this.#signal.aborted) return cancel();
-    this.#signal.addEventListener("abort", cancel, { once: true });
+    if (this.#signal.aborted) cancel();
+    else this.#signal.addEventListener("abort", cancel, { once: true });
+    return !this.#signal.aborted;
+  }
+
+  start(stream: TunnelStream, body: RequestBody): void {
+    if (!this.watch(stream)) return;
     if (sendsAtOnce(stream, body)) return;
     void sendPatiently(stream, body).catch((thrown: unknown) => {
       // The stream's own end reaches the reader through `head` and `body`. Anything else failed on the client's side.
@@ -95,6 +145,22 @@ function openingOf(request: ChannelRequest, target: string): StreamOpening {
     connectTimeoutMs: request.connectMs,
   } as const;
   return request.body.length === undefined ? opening : { ...opening, bodyLength: request.body.length };
+}
+
+function handshakeOf(request: ChannelHandshake, target: string): StreamOpening {
+  const { requestId, path, query, headers, model } = request;
+  return {
+    kind: "ws",
+    requestId,
+    target,
+    method: "GET",
+    path,
+    query,
+    headers,
+    model,
+    priority: "interactive",
+    connectTimeoutMs: request.connectMs,
+  };
 }
 
 /** The usual request: small and held in full. True when all of it was taken, so that no promise is needed. */

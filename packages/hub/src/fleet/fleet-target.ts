@@ -34,8 +34,8 @@ export class FleetTarget {
     return this.#session.isAccepting;
   }
 
-  /** Whether its owner lets it answer `POST path`, as far as the hub was told. */
-  serves(path: string): boolean {
-    return this.routes === undefined || this.routes.has(`POST ${path}`);
+  /** Whether its owner lets it answer the route, such as "POST /v1/embeddings", as far as the hub was told. */
+  serves(route: string): boolean {
+    return this.routes === undefined || this.routes.has(route);
   }
 }

@@ -54,6 +54,12 @@ export class Reply {
     return this.#response.destroyed || this.#response.writableFinished;
   }
 
+  /** Somebody else sends a 101 and has the connection from now on: nothing can be answered any more. */
+  handOver(): void {
+    this.#form = { is: "opaque" };
+    this.#response.statusCode = 101;
+  }
+
   /** Calls `listener` once, when the connection closes before the answer is complete. */
   onGone(listener: () => void): void {
     this.#response.once("close", () => {

@@ -7,12 +7,13 @@ import { errorBody } from "./error-body.ts";
 /** What takes over the socket of an `Upgrade` request, and its errors. */
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-/** Gives upgrades of `path` to `handler`, and refuses those of any other. */
-export function upgrading(path: string, handler: UpgradeHandler): UpgradeHandler {
+/** Gives upgrades to the handler of their path, compared as it came, and refuses those of any other. */
+export function upgrading(handlers: ReadonlyMap<string, UpgradeHandler>): UpgradeHandler {
   return (request, socket, head) => {
-    const [asked] = (request.url ?? "").split("?", 1);
-    if (asked === path) handler(request, socket, head);
-    else refuse(socket);
+    const [path = ""] = (request.url ?? "").split("?", 1);
+    const handler = handlers.get(path);
+    if (handler === undefined) refuse(socket);
+    else handler(request, socket, head);
   };
 }
 

@@ -1,7 +1,14 @@
-import { type ChannelAnswer, ChannelError, type ChannelRequest } from "../channels/channel.ts";
+import {
+  type ChannelAnswer,
+  type ChannelConnection,
+  ChannelError,
+  type ChannelHandshake,
+  type ChannelRequest,
+} from "../channels/channel.ts";
 import { AppError } from "../errors.ts";
 import type { FleetTarget } from "../fleet/fleet-target.ts";
 import { type AttemptResult, holdUntilContent, type WindowOptions } from "./commit-window.ts";
+import type { HeldAnswer } from "./held-answer.ts";
 
 /** Asks one target, and waits until its answer has content or has failed. Never throws: a failure is a result. */
 export async function attempt(
@@ -18,6 +25,25 @@ export async function attempt(
     return { outcome: "failed", failure: failureOf(thrown, answer) };
   }
 }
+
+/** Opens a WebSocket at one target. Any answer but 101 is held as that of an ordinary request. Never throws. */
+export async function attemptConnection(
+  target: FleetTarget,
+  request: ChannelHandshake,
+  signal: AbortSignal,
+): Promise<AttemptResult<ChannelConnection | HeldAnswer>> {
+  let answer: ChannelAnswer | undefined;
+  try {
+    const connection = await target.channel.connect(request, signal);
+    answer = connection.answer;
+    if (answer.status === SWITCHING_PROTOCOLS) return { outcome: "answered", answer: connection };
+    return await holdUntilContent(answer, { dialect: "plain", hidesUsage: false });
+  } catch (thrown) {
+    return { outcome: "failed", failure: failureOf(thrown, answer) };
+  }
+}
+
+const SWITCHING_PROTOCOLS = 101;
 
 function failureOf(thrown: unknown, answer: ChannelAnswer | undefined): ChannelError {
   if (thrown instanceof ChannelError) return thrown;

@@ -11,8 +11,8 @@ import { isRecord, parseJson, usageIn } from "./usage.ts";
 export const MAX_HELD_BYTES = 64 * 1024;
 
 /** How an attempt went. */
-export type AttemptResult =
-  | { readonly outcome: "answered"; readonly answer: HeldAnswer }
+export type AttemptResult<A = HeldAnswer> =
+  | { readonly outcome: "answered"; readonly answer: A }
   /** `answer`: what the engine did say, for the client if nobody else does better. */
   | { readonly outcome: "failed"; readonly failure: ChannelError; readonly answer?: HeldAnswer };
 

@@ -1,13 +1,12 @@
-import type { ChannelError, ChannelRequest } from "../channels/channel.ts";
+import type { ChannelError } from "../channels/channel.ts";
 import { AppError } from "../errors.ts";
 import type { FleetTarget } from "../fleet/fleet-target.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Dispatcher } from "../routing/dispatcher.ts";
-import { attempt } from "./attempt.ts";
+import type { AttemptResult } from "./commit-window.ts";
 import type { Deadline } from "./deadline.ts";
 import type { HeldAnswer } from "./held-answer.ts";
-import type { RequestView } from "./request-view.ts";
 import type { Run } from "./run.ts";
 
 /** A request asks so many targets before its last failure is the answer. */
@@ -26,12 +25,13 @@ export interface AttemptDeps {
   readonly retry: RetryPolicy;
 }
 
-export interface AttemptPlan {
+export interface AttemptPlan<A> {
   readonly run: Run;
-  readonly view: RequestView;
+  readonly model: string;
   readonly deadline: Deadline;
   readonly firstTokenMs: number;
-  readonly request: () => ChannelRequest;
+  /** One attempt. Never throws. */
+  ask(target: FleetTarget, signal: AbortSignal): Promise<AttemptResult<A>>;
   /** The rest of the body is on its way to an engine, so nobody can send it again. */
   readonly isBodySpent: () => boolean;
 }
@@ -41,25 +41,21 @@ export interface AttemptPlan {
  *
  * @throws AppError when no target can be asked, or the last failure when all that were asked failed.
  */
-export async function firstGoodAnswer(deps: AttemptDeps, plan: AttemptPlan): Promise<HeldAnswer> {
-  const { run, view, deadline } = plan;
+export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>): Promise<A | HeldAnswer> {
+  const { run, model, deadline } = plan;
+  const { method, path } = run.operation;
   const tried = new Set<FleetTarget>();
   let last: { readonly failure: ChannelError; readonly answer?: HeldAnswer } | undefined;
   for (;;) {
     const signal = run.beginAttempt();
-    const wish = { model: view.model, path: run.operation.path, tried };
+    const wish = { model, method, path, tried };
     const target = await deps.dispatcher.acquire(wish, signal);
     if (target === undefined) return lastWord(last);
     tried.add(target);
     run.take(target);
     deadline.expect(plan.firstTokenMs, () => silent(plan.firstTokenMs));
     const askedAt = performance.now();
-    const result = await attempt(
-      target,
-      plan.request(),
-      { dialect: run.operation.dialect, hidesUsage: view.hidesUsage },
-      signal,
-    );
+    const result = await plan.ask(target, signal);
     run.upstreamMs += performance.now() - askedAt;
     if (result.outcome === "answered") return result.answer;
     last = result;
@@ -71,7 +67,11 @@ export async function firstGoodAnswer(deps: AttemptDeps, plan: AttemptPlan): Pro
   }
 }
 
-function mayRetry(failure: ChannelError, policy: RetryPolicy, plan: AttemptPlan): boolean {
+function mayRetry(
+  failure: ChannelError,
+  policy: RetryPolicy,
+  plan: Pick<AttemptPlan<unknown>, "isBodySpent">,
+): boolean {
   if (plan.isBodySpent()) return false;
   return failure.retry === "always" || (failure.retry === "unless-content" && policy === "until-content");
 }

@@ -22,10 +22,21 @@ export const SSE_HEADERS = ["cache-control", "no-cache, no-transform", "x-accel-
 
 /** What goes to the worker. `contentType`: what the body is, which is not always what the client called it. */
 export function headersForWorker(from: IncomingHttpHeaders, contentType: string, requestId: string): Headers {
-  const headers: [string, string][] = [
-    ["content-type", contentType],
-    ["x-request-id", requestId],
-  ];
+  return [["content-type", contentType], ["x-request-id", requestId], ...passedOn(from)];
+}
+
+/** What goes to the worker with a WebSocket handshake. */
+export function headersForHandshake(
+  from: IncomingHttpHeaders,
+  protocols: readonly string[],
+  requestId: string,
+): Headers {
+  const offer = protocols.length === 0 ? [] : [["sec-websocket-protocol", protocols.join(", ")] as const];
+  return [...offer, ["x-request-id", requestId], ...passedOn(from)];
+}
+
+function passedOn(from: IncomingHttpHeaders): [string, string][] {
+  const headers: [string, string][] = [];
   for (const name of TO_WORKER) {
     const value = from[name];
     if (typeof value === "string") headers.push([name, value]);

@@ -135,7 +135,8 @@ function sizeOf(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 }
 
-function workerHeader(run: Run): string {
+/** The worker that answers, for a header. */
+export function workerHeader(run: Run): string {
   // A name may have any character; a header value may not.
   return encodeURI(run.target?.workerId ?? "");
 }

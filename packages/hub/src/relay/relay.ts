@@ -8,8 +8,9 @@ import { checkAnnouncedLength, IncomingBody } from "../http/incoming-body.ts";
 import type { KeyRing } from "../identity/key-ring.ts";
 import type { RequestLog } from "../observe/request-log.ts";
 import type { ActiveRuns } from "./active-runs.ts";
+import { attempt } from "./attempt.ts";
 import { Deadline } from "./deadline.ts";
-import { type AttemptDeps, type AttemptPlan, firstGoodAnswer } from "./first-good-answer.ts";
+import { type AttemptDeps, firstGoodAnswer } from "./first-good-answer.ts";
 import { headersForWorker, mediaTypeOf, SSE_HEADERS } from "./headers.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { Operation } from "./operation.ts";
@@ -36,14 +37,14 @@ export interface RelayDeps extends AttemptDeps {
  * @throws AppError; the door tells the client, in the form that what was sent still allows.
  */
 export async function relay(deps: RelayDeps, operation: Operation, exchange: Exchange): Promise<void> {
-  const run = new Run(operation, exchange.reply, deps.now());
+  const run = new Run({ ...operation, method: "POST" }, exchange.reply, deps.now());
   let hold: Hold | undefined;
   exchange.reply.onGone(() => run.cancel(new AppError("client_closed")));
   try {
     const principal = authenticate(deps.keys, exchange.request, "api");
     run.principal = principal;
     enter(deps, run);
-    const view = await viewBody(deps, run, exchange);
+    const view = await viewBody(deps, run, operation, exchange);
     const { requestId } = run;
     hold = deps.admission.admit({ requestId, principal, model: view.model, maxTokens: view.maxTokens });
     await answer(deps, run, view, exchange);
@@ -56,17 +57,18 @@ export async function relay(deps: RelayDeps, operation: Operation, exchange: Exc
 }
 
 /** Takes a place among the requests that run. `settle` gives it back. */
-function enter(deps: RelayDeps, run: Run): void {
+export function enter(deps: RelayDeps, run: Run): void {
   const { maxRequests } = deps.config.limits;
   if (deps.active.size >= maxRequests) throw new AppError("overloaded", undefined, { retryAfter: 1 });
   if (run.principal !== undefined) deps.active.add(run.principal.keyId, run);
 }
 
 /** Everything that can be refused is refused before the client is asked for its body. */
-async function viewBody(deps: RelayDeps, run: Run, exchange: Exchange): Promise<RequestView> {
+// oxlint-disable-next-line max-params -- one request: its run, its route, its exchange
+async function viewBody(deps: RelayDeps, run: Run, operation: Operation, exchange: Exchange): Promise<RequestView> {
   const { request, query } = exchange;
   const contentType = request.headers["content-type"];
-  checkContentType(run.operation, contentType, request.headers["content-encoding"]);
+  checkContentType(operation, contentType, request.headers["content-encoding"]);
   const isForm = mediaTypeOf(contentType) === "multipart/form-data";
   const maxBytes = isForm ? deps.config.limits.maxUploadBytes : deps.config.limits.maxJsonBytes;
   checkAnnouncedLength(request, maxBytes);
@@ -79,7 +81,7 @@ async function viewBody(deps: RelayDeps, run: Run, exchange: Exchange): Promise<
     contentLength: length === undefined ? undefined : Number(length),
     model: modelHint(request.headers["x-model"], query),
   };
-  const view = await viewRequest(run.operation, incoming, { hints, storage: storageOf(deps, run) });
+  const view = await viewRequest(operation, incoming, { hints, storage: storageOf(deps, run) });
   run.view = view;
   return view;
 }
@@ -108,14 +110,15 @@ async function answer(deps: RelayDeps, run: Run, view: RequestView, exchange: Ex
   // Without a stream the first byte comes when the last token is made.
   const firstTokenMs = view.isStreamed ? timeouts.firstTokenMs : timeouts.totalMs;
   try {
-    const plan = {
+    const { request, isBodySpent } = upload({ run, view, exchange, deadline }, timeouts.connectMs);
+    const good = await firstGoodAnswer(deps, {
       run,
-      view,
+      model: view.model,
       deadline,
       firstTokenMs,
-      ...upload({ run, view, exchange, deadline }, timeouts.connectMs),
-    };
-    const good = await firstGoodAnswer(deps, plan);
+      ask: (target, signal) => attempt(target, request(), { dialect, hidesUsage: view.hidesUsage }, signal),
+      isBodySpent,
+    });
     await pump(good, { run, deadline, idleMs: timeouts.idleMs });
     // The engine may have answered before it had all of an upload.
     if (view.body.rest !== undefined) run.giveUp(new AppError("client_closed"));
@@ -140,7 +143,7 @@ function onExpire(run: Run, error: AppError): void {
 function upload(
   { run, view, exchange, deadline }: { run: Run; view: RequestView; exchange: Exchange; deadline: Deadline },
   connectMs: number,
-): Pick<AttemptPlan, "request" | "isBodySpent"> {
+): { readonly request: () => ChannelRequest; readonly isBodySpent: () => boolean } {
   const { rest } = view.body;
   let isSpent = false;
   const body =
@@ -170,7 +173,7 @@ function upload(
 }
 
 /** Exactly once for each request: it sits in the one `finally` that every path leaves through. */
-function settle(deps: RelayDeps, run: Run, hold: Hold | undefined): void {
+export function settle(deps: RelayDeps, run: Run, hold: Hold | undefined): void {
   run.reply.stopKeepAlive();
   run.body?.stop();
   deps.memory.give(run.heldBytes);

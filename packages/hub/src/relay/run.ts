@@ -1,18 +1,25 @@
 import { type AppError, ERROR_KINDS } from "../errors.ts";
 import type { FleetTarget } from "../fleet/fleet-target.ts";
+import type { SseDialect } from "../http/error-body.ts";
 import type { IncomingBody } from "../http/incoming-body.ts";
 import type { Reply } from "../http/reply.ts";
 import type { Principal } from "../identity/key-ring.ts";
 import type { RequestOutcome, RequestRecord } from "../observe/request-log.ts";
-import type { Operation } from "./operation.ts";
 import type { RequestView } from "./request-view.ts";
 import type { Spool } from "./spool.ts";
 import type { Usage } from "./usage.ts";
 
+/** What a run needs of its route. */
+export interface RunRoute {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly dialect: SseDialect;
+}
+
 /** One request from its first byte to its settlement: what is known of it, and the handle to stop it. */
 export class Run {
   readonly requestId: string;
-  readonly operation: Operation;
+  readonly operation: RunRoute;
   readonly reply: Reply;
   readonly startedAtMs: number;
   readonly startedAt = performance.now();
@@ -23,6 +30,8 @@ export class Run {
   heldBytes = 0;
   spool: Spool | undefined;
   usage: () => Usage | undefined = () => undefined;
+  /** Counts instead of body and reply, after a WebSocket's handshake. */
+  meter: { readonly received: number; readonly sent: number } | undefined;
   attempts = 0;
   /** The target that answers, or that failed last. */
   target: FleetTarget | undefined;
@@ -37,7 +46,7 @@ export class Run {
   #cancelled: AppError | undefined;
   #attempt: AbortController | undefined;
 
-  constructor(operation: Operation, reply: Reply, startedAtMs: number) {
+  constructor(operation: RunRoute, reply: Reply, startedAtMs: number) {
     this.operation = operation;
     this.reply = reply;
     this.requestId = reply.requestId;
@@ -97,7 +106,7 @@ export class Run {
       keyName: this.principal?.name,
       model: this.view?.model,
       route: this.operation.path,
-      method: "POST",
+      method: this.operation.method,
       streamed: this.view?.isStreamed ?? false,
       status: this.#status(),
       outcome: this.#outcome(),
@@ -105,12 +114,16 @@ export class Run {
       workerId: this.target?.workerId,
       target: this.target?.name,
       attempts: this.attempts,
-      requestBytes: this.body?.received ?? 0,
-      responseBytes: this.reply.bytes,
+      ...this.#bytes(),
       ...this.usage(),
       firstByteMs: this.firstByteAt === undefined ? undefined : this.firstByteAt - this.startedAt,
       totalMs: endedAt - this.startedAt,
     };
+  }
+
+  #bytes(): Pick<RequestRecord, "requestBytes" | "responseBytes"> {
+    if (this.meter !== undefined) return { requestBytes: this.meter.received, responseBytes: this.meter.sent };
+    return { requestBytes: this.body?.received ?? 0, responseBytes: this.reply.bytes };
   }
 
   #status(): number {

@@ -16,8 +16,10 @@ export function usageIn(value: unknown): Usage | undefined {
 
 /** The usage object alone. */
 export function usageOf(usage: Readonly<Record<string, unknown>>): Usage {
-  const inputDetails = usage["prompt_tokens_details"] ?? usage["input_tokens_details"];
-  const outputDetails = usage["completion_tokens_details"] ?? usage["output_tokens_details"];
+  // Chat, Responses and Realtime API, in this order.
+  const inputDetails = usage["prompt_tokens_details"] ?? usage["input_tokens_details"] ?? usage["input_token_details"];
+  const outputDetails =
+    usage["completion_tokens_details"] ?? usage["output_tokens_details"] ?? usage["output_token_details"];
   return {
     ...counted("inputTokens", usage["prompt_tokens"] ?? usage["input_tokens"]),
     ...counted("outputTokens", usage["completion_tokens"] ?? usage["output_tokens"]),

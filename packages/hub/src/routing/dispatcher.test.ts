@@ -8,7 +8,10 @@ import { ModelIndex } from "../fleet/model-index.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
 const NEVER = new AbortController().signal;
-const CHANNEL: Channel = { send: () => Promise.reject(new Error("not used")) };
+const CHANNEL: Channel = {
+  send: () => Promise.reject(new Error("not used")),
+  connect: () => Promise.reject(new Error("not used")),
+};
 
 function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispatcher: Dispatcher; models: ModelIndex } {
   const models = new ModelIndex(() => 0);
@@ -22,7 +25,7 @@ function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispat
   return { targets, dispatcher: new Dispatcher(() => models, Math.random), models };
 }
 
-const WISH = { model: "m", path: "/v1/chat/completions", tried: new Set<FleetTarget>() };
+const WISH = { model: "m", method: "POST" as const, path: "/v1/chat/completions", tried: new Set<FleetTarget>() };
 
 test("every slot of many workers is used before anybody waits", async () => {
   const { targets, dispatcher } = fleetOf(200, 2);

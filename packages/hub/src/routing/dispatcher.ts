@@ -14,6 +14,7 @@ const LOOK_AT = { all: 64, some: 8 } as const;
 /** Where a request wants to go. */
 export interface RouteWish {
   readonly model: string;
+  readonly method: "GET" | "POST";
   readonly path: string;
   /** Targets that failed this request already. */
   readonly tried: ReadonlySet<FleetTarget>;
@@ -84,7 +85,7 @@ export class Dispatcher {
     }
     const able = [...targets].filter((target) => isAble(target, wish));
     if (able.length > 0 || wish.tried.size > 0) return able;
-    if ([...targets].some((target) => target.serves(wish.path))) throw offline(wish.model);
+    if ([...targets].some((target) => target.serves(routeOf(wish)))) throw offline(wish.model);
     throw new AppError("invalid_request", `The model "${wish.model}" does not serve ${wish.path}.`, { param: "model" });
   }
 
@@ -105,7 +106,11 @@ function taken(target: FleetTarget): FleetTarget {
 }
 
 function isAble(target: FleetTarget, wish: RouteWish): boolean {
-  return target.isAccepting && !wish.tried.has(target) && target.serves(wish.path);
+  return target.isAccepting && !wish.tried.has(target) && target.serves(routeOf(wish));
+}
+
+function routeOf({ method, path }: RouteWish): string {
+  return `${method} ${path}`;
 }
 
 function offline(model: string): AppError {
