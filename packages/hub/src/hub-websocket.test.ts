@@ -310,6 +310,24 @@ test("a client that goes away resets the stream at once, before the 101 and afte
   }
 });
 
+test("a client that goes away while it is held back is noticed, too", async () => {
+  await using hub = await startTestHub();
+  const opened = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    stream.respond({ status: 101, headers: [] });
+    opened.resolve(stream);
+  });
+  const socket = dial(hub);
+  await once(socket, "open");
+  const stream = await opened.promise;
+  for (let n = 0; n < 500; n += 1) socket.send(Buffer.alloc(64 * 1024));
+  await once(socket, "ping");
+
+  socket.terminate();
+
+  assert.equal(((await resetOf(stream)) as { code: string }).code, "cancelled");
+});
+
 test("a revoked key closes its sessions with 1008 and a reason", async () => {
   await using hub = await startTestHub();
   await hub.connect(echo);

@@ -1,3 +1,5 @@
+import type { WebSocket } from "ws";
+
 import type { Hold } from "../billing/admission.ts";
 import type { ChannelConnection, ChannelHandshake } from "../channels/channel.ts";
 import { timeoutsFor } from "../config.ts";
@@ -18,8 +20,10 @@ import { Run } from "./run.ts";
 const HANDSHAKE_MS = 15_000;
 /** Without a message in either direction, or a ping of the client. */
 export const WEBSOCKET_IDLE_MS = 10 * 60_000;
-/** Finds clients that vanished, and keeps proxies from closing a quiet connection. */
+/** Keeps proxies from closing a quiet connection, and finds clients that vanished. */
 const PING_EVERY_MS = 15_000;
+/** A client that is held back is not read, so only a write tells that it is gone: the second one fails. */
+const PING_HELD_EVERY_MS = 1_000;
 
 /**
  * One WebSocket's journey: identify, admit, route, attempt, commit (the 101), pass messages, settle.
@@ -112,9 +116,7 @@ async function converse(connection: ChannelConnection, { run, exchange, handshak
   run.usage = () => meter.usage;
   const idle = new Deadline(Infinity, (error) => run.cancel(error));
   idle.expect(WEBSOCKET_IDLE_MS, () => new AppError("request_timeout", "Nothing was said for 10 minutes."));
-  const pings = setInterval(() => {
-    if (socket.bufferedAmount === 0) socket.ping();
-  }, PING_EVERY_MS);
+  const pings = startPings(socket);
   const end = await connection.join(socket, {
     closeFor: (error) => ({ code: CLOSE_CODES[error.code] ?? INTERNAL_ERROR, reason: error.message }),
     onMessage: (message) => {
@@ -127,6 +129,17 @@ async function converse(connection: ChannelConnection, { run, exchange, handshak
   idle.stop();
   if (end.is === "lost") run.failed(new AppError("client_closed"));
   if (end.is === "failed") run.failed(end.failure.error);
+}
+
+function startPings(socket: WebSocket): NodeJS.Timeout {
+  let sinceMs = 0;
+  return setInterval(() => {
+    sinceMs += PING_HELD_EVERY_MS;
+    // Behind bytes that wait, a ping would only wait, too.
+    if (socket.bufferedAmount > 0 || (sinceMs < PING_EVERY_MS && !socket.isPaused)) return;
+    sinceMs = 0;
+    socket.ping();
+  }, PING_HELD_EVERY_MS);
 }
 
 /** RFC 6455 §7.4.1. Everything else is 1011: what failed must never look like a good end. */
