@@ -186,10 +186,11 @@ class Client implements TunnelClient, ClientLinkOwner {
       this.#stop({ is: "stopped", reason: "refused", code: "version", message: goaway.message });
       return;
     }
+    const isCurrent = link === this.#link;
+    // First, as a link without streams ends within `leave` and would count as lost: its pause is the hub's to say.
+    if (isCurrent) this.#link = undefined;
     link.leave({ code: goaway.code, graceMs: goaway.graceMs, tells: false });
-    if (link !== this.#link) return;
-    this.#link = undefined;
-    this.#pause(pauseOfGoaway(goaway, this.#limits));
+    if (isCurrent) this.#pause(pauseOfGoaway(goaway, this.#limits));
   }
 
   onEnd(link: ClientLink, error: TunnelError): void {

@@ -106,8 +106,9 @@ function targetLine(target: Target): string {
 
 function reportState(state: LinkState, hub: URL, log: TunnelLog): void {
   const text = linkLine(state, hub);
-  // Of a hub that stays away, the 1st, 2nd, 4th, 8th … attempt is told.
-  const isTold = state.is === "waiting" && (state.attempt & (state.attempt - 1)) === 0;
+  // Of a hub that stays away, the 1st, 2nd, 4th, 8th … attempt is told. What a hub says is told each time.
+  const isAway = state.is === "waiting" && (state.code === "lost" || state.code === "unreachable");
+  const isTold = state.is === "waiting" && (!isAway || (state.attempt & (state.attempt - 1)) === 0);
   if (isTold) log.warn({}, text);
   else if (state.is === "connected" || state.is === "stopped") log.info({}, text);
   else log.debug({}, text);
