@@ -105,6 +105,8 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     tunnel_sent_bytes_total: () => fleet.traffic.sent,
     tunnel_draining: () => (life.isOpen ? 0 : 1),
     tokilake_requests_in_flight: () => active.size,
+    tokilake_request_body_bytes: () => memory.usedBytes,
+    tokilake_spool_bytes: () => spools.usedBytes,
   });
 
   const parts = { server, workers, active };

@@ -60,7 +60,6 @@ const SILENT_METRICS: Metrics = {
   attemptFailed() {},
   tunnelConnect() {},
   tunnelDisconnect() {},
-  tunnelStreamEnded() {},
   read() {},
   render: () => Promise.resolve({ contentType: "text/plain", text: "tokilake_up 1\n" }),
 };

@@ -5,13 +5,10 @@ export const GAUGES = {
   tunnel_connections: "Workers' sessions that are open now.",
   tunnel_streams_active: "Streams open on all sessions now.",
   tunnel_rtt_seconds: "Round trip to the farthest worker, by the hub's own ping.",
-  tunnel_last_rx_age_seconds: "Seconds since the quietest session was last heard.",
-  tunnel_rx_buffer_bytes: "Received bytes that no reader has taken yet, all sessions.",
-  tunnel_pool_bytes: "Bytes of the tunnel's buffer pool in use.",
-  tunnel_tx_queue_bytes: "Bytes waiting to be sent, all sessions.",
   tunnel_draining: "1 while the hub lets its sessions run out, else 0.",
   tokilake_requests_in_flight: "Requests between their first byte in and their last byte out.",
   tokilake_request_body_bytes: "Request body bytes held in memory.",
+  tokilake_spool_bytes: "Bytes of uploads on disk that wait for their model.",
   tokilake_request_log_queued: "Request records waiting to be written.",
 } as const;
 
@@ -37,13 +34,6 @@ export interface Metrics {
   tunnelConnect(result: string): void;
   /** A session ended. `reason`: the tunnel's error code. `heldMs`: how long it was open. */
   tunnelDisconnect(reason: string, heldMs: number): void;
-  /** A stream ended. `result`: `complete`, or the tunnel's error code. `by`: who reset it. Times count from the opening. */
-  tunnelStreamEnded(end: {
-    readonly result: string;
-    readonly by?: "hub" | "worker" | undefined;
-    readonly headMs?: number | undefined;
-    readonly firstDataMs?: number | undefined;
-  }): void;
   /** Gives the values of gauges and counters that somebody else keeps. A name that nobody gives is not shown. A later call for a name replaces it. */
   read(sources: Partial<Record<GaugeName | CounterName, () => number>>): void;
   /** Everything in Prometheus' text format. */

@@ -56,24 +56,6 @@ export class PrometheusMetrics implements Metrics, Disposable {
     },
     [],
   );
-  readonly #streams = this.#counter("tunnel_streams_total", "Streams that ended.", ["result"]);
-  readonly #resets = this.#counter("tunnel_stream_resets_total", "Streams that were reset.", ["code", "by"]);
-  readonly #openToHead = this.#histogram(
-    {
-      name: "tunnel_open_to_head_seconds",
-      help: "From opening a stream to its response head.",
-      buckets: FIRST_BYTE_BUCKETS,
-    },
-    [],
-  );
-  readonly #firstData = this.#histogram(
-    {
-      name: "tunnel_first_data_seconds",
-      help: "From opening a stream to its first data.",
-      buckets: FIRST_BYTE_BUCKETS,
-    },
-    [],
-  );
 
   /** @param version The program's, shown in `tokilake_build_info`. */
   constructor(version: string) {
@@ -105,14 +87,6 @@ export class PrometheusMetrics implements Metrics, Disposable {
   tunnelDisconnect(reason: string, heldMs: number): void {
     this.#disconnects.labels(this.#codes.value(reason)).inc();
     this.#sessionSeconds.observe(heldMs / 1000);
-  }
-
-  tunnelStreamEnded(end: Parameters<Metrics["tunnelStreamEnded"]>[0]): void {
-    const result = this.#codes.value(end.result);
-    this.#streams.labels(result).inc();
-    if (end.by !== undefined) this.#resets.labels(result, end.by).inc();
-    if (end.headMs !== undefined) this.#openToHead.observe(end.headMs / 1000);
-    if (end.firstDataMs !== undefined) this.#firstData.observe(end.firstDataMs / 1000);
   }
 
   read(sources: Sources): void {
