@@ -15,7 +15,7 @@ import { webSocketDoor, type WebSocketDoorDeps } from "./http/websocket-door.ts"
 import { HubLife } from "./hub-life.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
 import type { Log } from "./observe/log.ts";
-import type { Metrics } from "./observe/metrics.ts";
+import type { Metrics, MetricSources } from "./observe/metrics.ts";
 import type { RequestLog } from "./observe/request-log.ts";
 import { ActiveRuns } from "./relay/active-runs.ts";
 import { MemoryBudget } from "./relay/memory-budget.ts";
@@ -97,23 +97,36 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     fleet.closeKey(keyId);
     active.cancelKey(keyId, () => new AppError("invalid_api_key", "This API key was revoked."));
   });
-  metrics.read({
-    tunnel_connections: () => workers.sessions.size,
-    tunnel_streams_active: () => fleet.traffic.streams,
-    tunnel_rtt_seconds: () => fleet.traffic.slowestRoundTripMs / 1000,
-    tunnel_received_bytes_total: () => fleet.traffic.received,
-    tunnel_sent_bytes_total: () => fleet.traffic.sent,
-    tunnel_draining: () => (life.isOpen ? 0 : 1),
-    tokilake_requests_in_flight: () => active.size,
-    tokilake_request_body_bytes: () => memory.usedBytes,
-    tokilake_spool_bytes: () => spools.usedBytes,
-  });
+  metrics.read({ ...tunnelGauges(workers, fleet, life), ...requestGauges(journey) });
 
   const parts = { server, workers, active };
   return {
     listen: () => life.listen(parts),
     drain: () => life.drain(parts).finally(forgetKeys),
     close: () => life.close(parts).finally(forgetKeys),
+  };
+}
+
+function tunnelGauges(
+  workers: { readonly sessions: ReadonlySet<unknown> },
+  fleet: Fleet,
+  life: HubLife,
+): MetricSources {
+  return {
+    tunnel_connections: () => workers.sessions.size,
+    tunnel_streams_active: () => fleet.traffic.streams,
+    tunnel_rtt_seconds: () => fleet.traffic.slowestRoundTripMs / 1000,
+    tunnel_received_bytes_total: () => fleet.traffic.received,
+    tunnel_sent_bytes_total: () => fleet.traffic.sent,
+    tunnel_draining: () => (life.isOpen ? 0 : 1),
+  };
+}
+
+function requestGauges({ active, memory, spools }: RelayDeps): MetricSources {
+  return {
+    tokilake_requests_in_flight: () => active.size,
+    tokilake_request_body_bytes: () => memory.usedBytes,
+    tokilake_spool_bytes: () => spools.usedBytes,
   };
 }
 

@@ -24,6 +24,9 @@ export const COUNTERS = {
 
 export type CounterName = keyof typeof COUNTERS;
 
+/** Where gauges and counters are read, by their names. */
+export type MetricSources = Partial<Record<GaugeName | CounterName, () => number>>;
+
 /** What the journey tells the metrics. Labels are bounded here, so callers pass what they have. */
 export interface Metrics {
   /** Once for each request, when it is settled. */
@@ -35,7 +38,7 @@ export interface Metrics {
   /** A session ended. `reason`: the tunnel's error code. `heldMs`: how long it was open. */
   tunnelDisconnect(reason: string, heldMs: number): void;
   /** Gives the values of gauges and counters that somebody else keeps. A name that nobody gives is not shown. A later call for a name replaces it. */
-  read(sources: Partial<Record<GaugeName | CounterName, () => number>>): void;
+  read(sources: MetricSources): void;
   /** Everything in Prometheus' text format. */
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
 }

@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 import { LabelLimit } from "./label-limit.ts";
-import { COUNTERS, GAUGES, type CounterName, type GaugeName, type Metrics } from "./metrics.ts";
+import { COUNTERS, GAUGES, type CounterName, type GaugeName, type Metrics, type MetricSources } from "./metrics.ts";
 import type { RequestRecord } from "./request-log.ts";
 
 /** Different values of one label; more become `other`. Series are the product of a metric's labels, so the sum stays in the thousands. */
@@ -14,8 +14,6 @@ const MAX_CODES = 100;
 /** Seconds. From a cached embedding to a long reasoning answer. */
 const REQUEST_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900];
 const FIRST_BYTE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-
-type Sources = Partial<Record<GaugeName | CounterName, () => number>>;
 
 /** Metrics in a registry of their own, so that two hubs in one process (tests) do not meet. */
 export class PrometheusMetrics implements Metrics, Disposable {
@@ -89,7 +87,7 @@ export class PrometheusMetrics implements Metrics, Disposable {
     this.#sessionSeconds.observe(heldMs / 1000);
   }
 
-  read(sources: Sources): void {
+  read(sources: MetricSources): void {
     for (const [name, help] of Object.entries(GAUGES)) {
       const source = sources[name as GaugeName];
       if (source !== undefined) this.#gauge(name, help, source);
