@@ -114,19 +114,11 @@ function acceptWebSocket(
   return opened[0];
 }
 
-/** Notices a client that goes away before the 101, and reads nothing else. */
+/** Notices a client that goes away before the 101. Node tells the end of a socket that nobody reads when it sent nothing. */
 function watchEnd(socket: Duplex): () => void {
-  const look = (): void => {
-    // The end is told only to somebody who reads up to it.
-    if (socket.readableLength === 0) socket.read();
-  };
   const onEnd = (): void => void socket.destroy();
-  socket.on("readable", look);
   socket.on("end", onEnd);
-  return () => {
-    socket.off("readable", look);
-    socket.off("end", onEnd);
-  };
+  return () => void socket.off("end", onEnd);
 }
 
 const KEY = /^[+/0-9A-Za-z]{22}==$/;

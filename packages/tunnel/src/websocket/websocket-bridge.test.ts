@@ -333,7 +333,9 @@ test("what was sent before a close still reaches a side that reads late", async 
 test("a reset reaches the engine even while nobody reads", async () => {
   await using passage = await Passage.open();
   passage.engine.pause();
-  for (let n = 0; n < 64; n += 1) passage.client.send(Buffer.alloc(64 * 1024));
+  let taken = 0;
+  for (let n = 0; n < 1024; n += 1) passage.client.send(Buffer.alloc(64 * 1024), () => (taken += 1));
+  await stillness(() => taken);
 
   passage.streams[0].reset("revoked");
 

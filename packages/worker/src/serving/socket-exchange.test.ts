@@ -35,6 +35,8 @@ interface EngineOptions {
   readonly settings?: Partial<TargetSettings>;
   readonly models?: readonly ServedModel[];
   readonly takesProtocol?: string;
+  /** Sent in one packet with the 101. */
+  readonly greeting?: string;
   /** Answers the handshake with this instead of the 101. */
   readonly answer?: string;
 }
@@ -52,8 +54,11 @@ async function startEngine(options: EngineOptions = {}): Promise<Engine> {
     asked.push(request);
     if (options.answer !== undefined) socket.end(options.answer);
     else {
+      socket.cork();
+      process.nextTick(() => socket.uncork());
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         open.push(webSocket);
+        if (options.greeting !== undefined) webSocket.send(options.greeting);
         webSocket.on("error", () => undefined);
         sockets.emit("connection", webSocket, request);
       });
@@ -98,6 +103,18 @@ test("the 101 leaves behind the engine's, then messages and the close pass both 
   assert.deepEqual([data.toString(), isBinary], ["hi", false]);
   assert.equal(Buffer.concat(stream.written).toString("hex"), "020000000101" + "0800000004" + "0fa1736f");
   assert.equal(engine.target.running, 0);
+});
+
+test("what an engine says together with its 101 is not lost", async () => {
+  await using engine = await startEngine({ greeting: "hi" });
+  const stream = new FakeStream(OPENING);
+  const served = serve(stream, engine.target);
+
+  await stream.until(() => stream.written.length > 0);
+  stream.abort();
+  await served;
+
+  assert.equal(Buffer.concat(stream.written).toString("hex"), HI.toString("hex"));
 });
 
 test("a slot is taken while the WebSocket is open, and the next one is refused", async () => {
