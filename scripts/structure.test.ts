@@ -11,6 +11,8 @@ const root = dirname(import.meta.dirname);
 const WRONG: readonly (readonly [file: string, imports: string])[] = [
   ["packages/tunnel/src/x.ts", "tokilake"],
   ["packages/tunnel/src/x.ts", "tokiame"],
+  ["packages/tunnel/src/websocket/x.ts", "../mux/mux.ts"],
+  ["packages/tunnel/src/websocket/x.ts", "../client/tunnel-client.ts"],
   ["packages/tunnel/src/wire/x.ts", "../mux/mux.ts"],
   ["packages/tunnel/src/mux/x.ts", "../server/tunnel-server.ts"],
   ["packages/tunnel/src/mux/x.ts", "node:timers"],
