@@ -91,6 +91,10 @@ export interface TestWorkerOptions {
   readonly models?: readonly string[];
   readonly slots?: number;
   readonly routes?: readonly string[];
+  /** Which of its process's connections it is; default: the only one. */
+  readonly place?: { readonly instanceId: string; readonly slot: number };
+  /** Another way to the hub. */
+  readonly url?: string;
 }
 
 interface PostInit {
@@ -171,8 +175,9 @@ async function connectWorker(
 ): Promise<TunnelClient> {
   const connected = Promise.withResolvers<void>();
   const client = connectTunnel({
-    url,
+    url: options.url ?? url,
     token: options.token ?? "wk-worker",
+    ...options.place,
     workerId: options.name ?? "worker-1",
     software: "test/0.0.0",
     failFast: true,

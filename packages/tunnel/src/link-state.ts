@@ -12,6 +12,13 @@ export type LinkState =
       /** HTTP status, when the hub answered the upgrade with one. */
       readonly status?: number;
     }
-  | { readonly is: "connected"; readonly sessionId: string; readonly hubId: string; readonly generation: number }
+  | {
+      readonly is: "connected";
+      /** Of the protocol. 1: an original hub, which takes one connection of a worker. */
+      readonly version: 1 | 2;
+      readonly sessionId: string;
+      readonly hubId: string;
+      readonly generation: number;
+    }
   | { readonly is: "draining" }
   | { readonly is: "stopped"; readonly reason: "closed" | "refused"; readonly code: string; readonly message: string };

@@ -412,6 +412,15 @@ test("our worker registers at an original hub and answers it", async () => {
   assert.equal(await stream.readLine(), undefined);
 });
 
+test("a further connection of our worker never falls back to an original hub's version", async () => {
+  await using worker = await Worker.prepare();
+  worker.connect(answerOk, { slot: 1, instanceId: "i", allowNoSubprotocol: true });
+  const state = await worker.until("stopped");
+
+  assert.ok(worker.hub.offered.every((offered) => offered === "tokilake.v2"));
+  assert.equal(state.is === "stopped" && state.code, "version");
+});
+
 test("our worker stops its engine for a cancel_request, and for a stream that an original hub just closes", async () => {
   await using worker = await Worker.prepare();
   const streams: TunnelStream[] = [];

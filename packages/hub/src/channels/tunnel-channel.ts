@@ -22,7 +22,10 @@ import {
   type Retry,
 } from "./channel.ts";
 
-/** What the channel needs of a session. */
+/** A body above this is an upload: it gives way to interactive streams, and keeps off their session when it can. */
+const BULK_BYTES = 1024 * 1024;
+
+/** What the channel needs of a worker's sessions. */
 export interface StreamOpener {
   open(opening: StreamOpening): TunnelStream;
 }
@@ -140,7 +143,7 @@ function openingOf(request: ChannelRequest, target: string): StreamOpening {
     query: request.query,
     headers,
     model: request.model,
-    priority: "interactive",
+    priority: isUpload(request.body) ? "bulk" : "interactive",
     deadlineMs: request.deadlineMs,
     connectTimeoutMs: request.connectMs,
   } as const;
@@ -161,6 +164,10 @@ function handshakeOf(request: ChannelHandshake, target: string): StreamOpening {
     priority: "interactive",
     connectTimeoutMs: request.connectMs,
   };
+}
+
+function isUpload({ rest, length }: RequestBody): boolean {
+  return rest !== undefined || (length !== undefined && length > BULK_BYTES);
 }
 
 /** The usual request: small and held in full. True when all of it was taken, so that no promise is needed. */

@@ -1,12 +1,13 @@
 import type { Channel } from "../channels/channel.ts";
 
-/** What a target needs of the session it belongs to. */
-export interface TargetSession {
+/** What a target needs of the worker it belongs to. */
+export interface TargetOwner {
+  readonly workerId: string;
+  /** Whether one of its sessions takes new streams. */
   readonly isAccepting: boolean;
-  readonly registration: { readonly workerId: string };
 }
 
-/** One engine of one connected worker, as the hub routes to it. */
+/** One engine of one connected worker, as the hub routes to it, over however many sessions: its slots are the engine's. */
 export class FleetTarget {
   readonly name: string;
   readonly channel: Channel;
@@ -18,20 +19,20 @@ export class FleetTarget {
   reported: { readonly running: number | undefined; readonly waiting: number | undefined } | undefined;
   models: ReadonlySet<string> = new Set();
   routes: ReadonlySet<string> | undefined;
-  readonly #session: TargetSession;
+  readonly #owner: TargetOwner;
 
-  constructor(name: string, session: TargetSession, channel: Channel) {
+  constructor(name: string, owner: TargetOwner, channel: Channel) {
     this.name = name;
-    this.#session = session;
+    this.#owner = owner;
     this.channel = channel;
   }
 
   get workerId(): string {
-    return this.#session.registration.workerId;
+    return this.#owner.workerId;
   }
 
   get isAccepting(): boolean {
-    return this.#session.isAccepting;
+    return this.#owner.isAccepting;
   }
 
   /** Whether its owner lets it answer the route, such as "POST /v1/embeddings", as far as the hub was told. */

@@ -1,13 +1,12 @@
-import { type Registration, TunnelRefusal, type TunnelSession } from "@tokilake/tunnel";
+import { type Registration, TunnelRefusal } from "@tokilake/tunnel";
 
 import { TunnelChannel } from "../channels/tunnel-channel.ts";
 import type { Principal } from "../identity/key-ring.ts";
 import type { Log } from "../observe/log.ts";
 import { type LoadAnnouncement, type ModelsAnnouncement, parseAnnouncement } from "./announcement.ts";
 import { FleetTarget } from "./fleet-target.ts";
+import { FleetWorker, processOf, type WorkerSession } from "./fleet-worker.ts";
 import { ModelIndex } from "./model-index.ts";
-
-export type WorkerSession = TunnelSession<Principal>;
 
 export interface FleetDeps {
   readonly log: Log;
@@ -27,7 +26,9 @@ export interface FleetTraffic {
 export class Fleet {
   readonly models: ModelIndex;
   readonly #deps: FleetDeps;
-  readonly #targets = new Map<WorkerSession, Map<string, FleetTarget>>();
+  /** By session: those of one process share the worker behind it. */
+  readonly #workers = new Map<WorkerSession, FleetWorker>();
+  readonly #processes = new Map<string, FleetWorker>();
   /** Who holds each name that is connected. A name is free again when its last session ends. */
   readonly #owners = new Map<string, { readonly keyId: string; sessions: number }>();
   #endedTraffic = { received: 0, sent: 0 };
@@ -42,7 +43,7 @@ export class Fleet {
     let { received, sent } = this.#endedTraffic;
     let streams = 0;
     let slowestRoundTripMs = 0;
-    for (const session of this.#targets.keys()) {
+    for (const session of this.#workers.keys()) {
       received += session.bytesReceived;
       sent += session.bytesSent;
       streams += session.streamCount;
@@ -73,44 +74,55 @@ export class Fleet {
     throw new TunnelRefusal({ status: 400, code: "bad-announcement", message: problem, fatal: true });
   }
 
+  /** A session more of a worker that is there already leads to the same targets, and brings what the worker serves now. */
   add(session: WorkerSession): void {
-    this.#targets.set(session, new Map());
     const { workerId } = session.registration;
+    const process = processOf(session.registration);
+    const worker = this.#processes.get(process) ?? new FleetWorker(workerId);
+    this.#processes.set(process, worker);
+    this.#workers.set(session, worker);
+    worker.add(session);
     const owner = this.#owners.get(workerId) ?? { keyId: session.identity.keyId, sessions: 0 };
     owner.sessions += 1;
     this.#owners.set(workerId, owner);
     this.update(session, session.registration.details);
   }
 
-  /** A later announcement. One that is not valid changes nothing: the last good one stays. */
+  /**
+   * A later announcement, on whichever session: the last to come counts. One that is not valid changes nothing: the last
+   * good one stays.
+   */
   update(session: WorkerSession, details: unknown): void {
-    const targets = this.#targets.get(session);
+    const worker = this.#workers.get(session);
     // An update may still arrive from a session that a newer one has replaced.
-    if (targets === undefined) return;
+    if (worker === undefined) return;
     const parsed = parseAnnouncement(details);
     if (parsed.outcome === "invalid") {
       const { workerId } = session.registration;
       this.#deps.log.warn({ workerId, problem: parsed.problem }, "worker announced something that is not valid");
       return;
     }
-    if (parsed.announcement.kind === "load") setLoad(targets, parsed.announcement);
-    else this.#setModels(session, targets, parsed.announcement);
+    if (parsed.announcement.kind === "load") setLoad(worker.targets, parsed.announcement);
+    else this.#setModels(worker, parsed.announcement);
   }
 
-  /** Nothing of the session can be chosen once this returns. */
+  /** Nothing goes to the session once this returns. What its worker serves goes with the last one. */
   remove(session: WorkerSession): void {
-    const targets = this.#targets.get(session);
-    if (targets === undefined) return;
-    this.#targets.delete(session);
+    const worker = this.#workers.get(session);
+    if (worker === undefined) return;
+    this.#workers.delete(session);
+    worker.remove(session);
     this.#disown(session.registration.workerId);
     const { received, sent } = this.#endedTraffic;
     this.#endedTraffic = { received: received + session.bytesReceived, sent: sent + session.bytesSent };
-    for (const target of targets.values()) this.models.set(target, new Set());
+    if (!worker.isGone) return;
+    this.#processes.delete(processOf(session.registration));
+    for (const target of worker.targets.values()) this.models.set(target, new Set());
   }
 
   /** Ends every session of a key that was revoked. Their streams fail over or fail visibly. */
   closeKey(keyId: string): void {
-    for (const session of this.#targets.keys()) {
+    for (const session of this.#workers.keys()) {
       if (session.identity.keyId === keyId) session.close("revoked", "the worker key was revoked");
     }
   }
@@ -122,7 +134,8 @@ export class Fleet {
     if (owner.sessions === 0) this.#owners.delete(workerId);
   }
 
-  #setModels(session: WorkerSession, targets: Map<string, FleetTarget>, announced: ModelsAnnouncement): void {
+  #setModels(worker: FleetWorker, announced: ModelsAnnouncement): void {
+    const { targets } = worker;
     const modelsOf = new Map<string, Set<string>>(announced.targets.map((each) => [each.name, new Set()]));
     for (const model of announced.models) modelsOf.get(model.target)?.add(model.id);
     for (const [name, target] of targets) {
@@ -131,8 +144,7 @@ export class Fleet {
       targets.delete(name);
     }
     for (const each of announced.targets) {
-      const target =
-        targets.get(each.name) ?? new FleetTarget(each.name, session, new TunnelChannel(session, each.name));
+      const target = targets.get(each.name) ?? new FleetTarget(each.name, worker, new TunnelChannel(worker, each.name));
       target.slots = each.slots;
       target.routes = each.routes === undefined ? undefined : new Set(each.routes);
       targets.set(each.name, target);

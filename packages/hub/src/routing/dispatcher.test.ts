@@ -16,8 +16,8 @@ const CHANNEL: Channel = {
 function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispatcher: Dispatcher; models: ModelIndex } {
   const models = new ModelIndex(() => 0);
   const targets = Array.from({ length: count }, (_, n) => {
-    const session = { isAccepting: true, registration: { workerId: `w${n}` } };
-    const target = new FleetTarget("engine", session, CHANNEL);
+    const owner = { isAccepting: true, workerId: `w${n}` };
+    const target = new FleetTarget("engine", owner, CHANNEL);
     target.slots = slots;
     models.set(target, new Set(["m"]));
     return target;
@@ -71,8 +71,8 @@ test("a model that left is offline for a while, then unknown, as long as another
   let nowMs = 0;
   const models = new ModelIndex(() => nowMs);
   const dispatcher = new Dispatcher(() => models, Math.random);
-  const session = { isAccepting: true, registration: { workerId: "w" } };
-  const target = new FleetTarget("engine", session, CHANNEL);
+  const owner = { isAccepting: true, workerId: "w" };
+  const target = new FleetTarget("engine", owner, CHANNEL);
   models.set(target, new Set(["m", "other"]));
   models.set(target, new Set(["other"]));
   const codeNow = async (): Promise<string> => {

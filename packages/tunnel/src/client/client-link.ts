@@ -36,6 +36,8 @@ export interface ClientLinkOptions {
 
 /** One connection of a worker, from the 101 to its end, of either version. */
 export interface ClientLink {
+  /** Of the protocol. */
+  readonly version: 1 | 2;
   readonly hubId: string;
   readonly isRegistered: boolean;
   readonly streamCount: number;
@@ -50,6 +52,7 @@ export interface ClientLink {
 
 /** A connection that speaks version 2. */
 export class V2ClientLink implements ClientLink, MuxEvents {
+  readonly version = 2;
   hubId = "";
   isRegistered = false;
   /** No new streams come: it is closed when the last one ended, or at the deadline. */

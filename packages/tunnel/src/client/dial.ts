@@ -22,6 +22,8 @@ export interface DialOptions {
   readonly timeoutMs: number;
   /** Name no subprotocol, and take none for version 1. */
   readonly offersNone?: boolean;
+  /** Name version 2 alone. Goes before `offersNone`. */
+  readonly offersV2Only?: boolean;
   readonly caCertificates?: string | readonly string[];
   /** Open. Nothing was read from it yet. */
   onOpen(socket: WebSocket): void;
@@ -50,7 +52,7 @@ export function connectUrl(base: string): URL {
 
 /** Dials a hub. Calls exactly one of `onOpen` and `onFailure`, unless the returned function was called before: it gives up. */
 export function dial(options: DialOptions): () => void {
-  const socket = new WebSocket(connectUrl(options.url), options.offersNone === true ? [] : OFFERED, {
+  const socket = new WebSocket(connectUrl(options.url), offered(options), {
     ...WEBSOCKET_OPTIONS,
     handshakeTimeout: options.timeoutMs,
     followRedirects: false,
@@ -80,6 +82,11 @@ export function dial(options: DialOptions): () => void {
     isDone = true;
     socket.terminate();
   };
+}
+
+function offered({ offersNone, offersV2Only }: DialOptions): string[] {
+  if (offersV2Only === true) return [SUBPROTOCOL];
+  return offersNone === true ? [] : OFFERED;
 }
 
 function codeOfError({ message }: Error): DialFailure["code"] {

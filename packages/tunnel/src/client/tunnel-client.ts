@@ -33,8 +33,10 @@ export interface TunnelClientOptions {
   readonly workerId: string;
   /** "tokiame/0.1.0" */
   readonly software: string;
-  /** Number of this connection among those of this process, from 0. Default 0. */
+  /** Number of this connection among those of this process, from 0. Default 0. Only the first may speak version 1. */
   readonly slot?: number;
+  /** Shared by all connections of this process, so that they stand beside each other. Default: a random one. */
+  readonly instanceId?: string;
   /** What to register with, asked at each connect. JSON. */
   details(): unknown;
   /** Called once for each stream the hub opens. A throw becomes RESET "internal". */
@@ -87,7 +89,7 @@ class Client implements TunnelClient, ClientLinkOwner {
   readonly #log: TunnelLog;
   readonly #pool: MemoryPool;
   readonly #slabs = new SlabAllocator();
-  readonly #instanceId = randomUUID();
+  readonly #instanceId: string;
   /** The one that serves, or registers. */
   #link: ClientLink | undefined;
   /** All connections, also those that only finish their streams. */
@@ -108,6 +110,7 @@ class Client implements TunnelClient, ClientLinkOwner {
 
   constructor(options: TunnelClientOptions) {
     this.#options = options;
+    this.#instanceId = options.instanceId ?? randomUUID();
     this.#limits = limitsWith(options.limits);
     this.#log = options.log ?? SILENT_LOG;
     this.#pool = poolOf(this.#limits);
@@ -165,7 +168,7 @@ class Client implements TunnelClient, ClientLinkOwner {
     if (link !== this.#link) return;
     this.#connectedAtMs = performance.now();
     const { sessionId, generation } = message;
-    this.#setState({ is: "connected", sessionId, hubId: link.hubId, generation });
+    this.#setState({ is: "connected", version: link.version, sessionId, hubId: link.hubId, generation });
     this.#sendUpdates();
   }
 
@@ -205,12 +208,13 @@ class Client implements TunnelClient, ClientLinkOwner {
 
   #dial(): void {
     this.#setState({ is: "connecting", attempt: this.#attempt });
-    const { url, token, caCertificates } = this.#options;
+    const { url, token, caCertificates, slot = 0 } = this.#options;
     this.#giveUpDial = dial({
       url,
       token,
       timeoutMs: this.#limits.handshakeMs,
       offersNone: this.#offersNone,
+      offersV2Only: slot > 0,
       ...(caCertificates === undefined ? {} : { caCertificates }),
       onOpen: (socket) => this.#onOpen(socket),
       onFailure: (failure) => this.#onDialFailure(failure),

@@ -10,6 +10,7 @@ const UNTOLD_SESSION = { sessionId: "v1", generation: 0 };
 
 /** A connection to an original hub, in version 1. */
 export class V1ClientLink implements ClientLink, V1WorkerEvents {
+  readonly version = 1;
   /** v1 does not tell it. */
   readonly hubId = "";
   readonly #owner: ClientLinkOwner;

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { type StreamOpening, TunnelError, type TunnelStream } from "@tokilake/tunnel";
+
+import type { ChannelRequest, RequestBody } from "../channels/channel.ts";
+import { SilentLog } from "../observe/silent-log.ts";
+import { Dispatcher } from "../routing/dispatcher.ts";
+import type { FleetTarget } from "./fleet-target.ts";
+import type { WorkerSession } from "./fleet-worker.ts";
+import { Fleet } from "./fleet.ts";
+
+const NEVER = new AbortController().signal;
+const WISH = { model: "m", method: "POST" as const, path: "/v1/chat/completions", tried: new Set<FleetTarget>() };
+const SMALL: RequestBody = { held: [Buffer.from("{}")], length: 2 };
+
+/** A session that takes streams and never answers. */
+class FakeSession implements WorkerSession {
+  readonly id = "s";
+  readonly identity = { keyId: "k", kind: "worker", name: "w" } as const;
+  readonly registration;
+  readonly generation = 1;
+  readonly version = 2;
+  readonly remoteAddress = "";
+  readonly openedAtMs = 0;
+  readonly roundTripMs = undefined;
+  readonly bytesReceived = 0;
+  readonly bytesSent = 0;
+  isAccepting = true;
+  isFull = false;
+  streamCount = 0;
+  readonly opened: StreamOpening[] = [];
+
+  constructor(slot: number, options: { instanceId?: string; models?: readonly string[]; slots?: number } = {}) {
+    const { instanceId = "i", models = ["m"], slots = 2 } = options;
+    const details = announced(models, slots);
+    this.registration = { workerId: "w", instanceId, slot, software: "test/0", details };
+  }
+
+  open(opening: StreamOpening): TunnelStream {
+    if (this.isFull) throw new TunnelError("refused", { retrySafe: true });
+    this.opened.push(opening);
+    this.streamCount += 1;
+    // What the channel then does with the stream is not looked at.
+    throw new TunnelError("internal");
+  }
+
+  close(): void {}
+}
+
+function announced(models: readonly string[], slots = 2): object {
+  return { kind: "models", targets: [{ name: "e", slots }], models: models.map((id) => ({ id, target: "e" })) };
+}
+
+function fleetWith(...sessions: readonly FakeSession[]): {
+  fleet: Fleet;
+  dispatcher: Dispatcher;
+  rooms: FleetTarget[];
+} {
+  const rooms: FleetTarget[] = [];
+  const fleet = new Fleet({ log: new SilentLog(), now: () => 0, onRoom: (target) => rooms.push(target) });
+  for (const session of sessions) fleet.add(session);
+  return {
+    fleet,
+    rooms,
+    dispatcher: new Dispatcher(
+      () => fleet.models,
+      () => 0,
+    ),
+  };
+}
+
+function targetsOf(fleet: Fleet, model = "m"): FleetTarget[] {
+  return [...(fleet.models.targetsOf(model) ?? [])];
+}
+
+async function ask(fleet: Fleet, body: RequestBody = SMALL): Promise<void> {
+  const request: ChannelRequest = {
+    requestId: "r",
+    path: WISH.path,
+    query: "",
+    headers: [],
+    model: "m",
+    body,
+    deadlineMs: 1000,
+    connectMs: 1000,
+  };
+  await targetsOf(fleet)[0]
+    ?.channel.send(request, NEVER)
+    .catch(() => undefined);
+}
+
+test("sessions of one process lead to one target, whose slots are counted once", async () => {
+  const { fleet, dispatcher } = fleetWith(new FakeSession(0), new FakeSession(1), new FakeSession(2));
+  await dispatcher.acquire(WISH, NEVER);
+  await dispatcher.acquire(WISH, NEVER);
+  const third = dispatcher.acquire(WISH, NEVER);
+
+  assert.deepEqual(
+    targetsOf(fleet).map(({ inFlight, slots }) => [inFlight, slots]),
+    [[2, 2]],
+  );
+  assert.equal(dispatcher.waiting, 1);
+  dispatcher.release(targetsOf(fleet)[0] ?? assert.fail());
+  await third;
+});
+
+test("another process of the same worker has targets of its own", () => {
+  const { fleet } = fleetWith(new FakeSession(0), new FakeSession(0, { instanceId: "other" }));
+
+  assert.equal(targetsOf(fleet).length, 2);
+});
+
+test("a session that is lost leaves the target to the others, the last one takes the models along", () => {
+  const [first, second] = [new FakeSession(0), new FakeSession(1)];
+  const { fleet } = fleetWith(first, second);
+  const [target] = targetsOf(fleet);
+
+  fleet.remove(first);
+  const afterOne = targetsOf(fleet);
+  fleet.remove(second);
+
+  assert.deepEqual(afterOne, [target]);
+  assert.deepEqual([targetsOf(fleet), fleet.models.isEmpty, target?.isAccepting], [[], true, false]);
+});
+
+test("a slot that comes back finds the requests that still run counted", async () => {
+  const old = new FakeSession(0);
+  const { fleet, dispatcher } = fleetWith(old);
+  await dispatcher.acquire(WISH, NEVER);
+  fleet.add(new FakeSession(0));
+  fleet.remove(old);
+
+  assert.equal(targetsOf(fleet)[0]?.inFlight, 1);
+});
+
+test("a session that drains gets no stream while another takes them, and a target without any takes none", async () => {
+  const [first, second] = [new FakeSession(0), new FakeSession(1)];
+  const { fleet } = fleetWith(first, second);
+
+  first.isAccepting = false;
+  await ask(fleet);
+  const whileOne = targetsOf(fleet)[0]?.isAccepting;
+  second.isAccepting = false;
+  await ask(fleet);
+
+  assert.deepEqual([first.opened.length, second.opened.length, whileOne], [0, 1, true]);
+  assert.equal(targetsOf(fleet)[0]?.isAccepting, false);
+});
+
+test("a new session beside one that drains gives room to those who wait", () => {
+  const first = new FakeSession(0);
+  const { fleet, rooms } = fleetWith(first);
+  first.isAccepting = false;
+  rooms.length = 0;
+
+  fleet.add(new FakeSession(1));
+
+  assert.deepEqual(rooms, targetsOf(fleet));
+});
+
+test("uploads go to the highest slot, the rest to the others in turn", async () => {
+  const sessions = [new FakeSession(0), new FakeSession(2), new FakeSession(1)];
+  const { fleet } = fleetWith(...sessions);
+
+  for (let n = 0; n < 4; n += 1) await ask(fleet);
+  await ask(fleet, { held: [], length: undefined, rest: () => Promise.resolve(undefined) });
+  await ask(fleet, { held: [Buffer.alloc(1)], length: 1024 * 1024 + 1 });
+
+  assert.deepEqual(
+    sessions.map((session) => session.opened.map(({ priority }) => priority)),
+    [
+      ["interactive", "interactive"],
+      ["bulk", "bulk"],
+      ["interactive", "interactive"],
+    ],
+  );
+});
+
+test("with one session all streams share it, and a full one passes them on to the next", async () => {
+  const [first, second] = [new FakeSession(0), new FakeSession(1)];
+  const { fleet } = fleetWith(first);
+  await ask(fleet, { held: [], length: undefined, rest: () => Promise.resolve(undefined) });
+  fleet.add(second);
+  first.isFull = true;
+  await ask(fleet);
+
+  assert.deepEqual(
+    [first, second].map((session) => session.opened.map(({ priority }) => priority)),
+    [["bulk"], ["interactive"]],
+  );
+});
+
+test("the last announcement of any session counts, also after the session that brought the first is gone", () => {
+  const [first, second] = [new FakeSession(0), new FakeSession(1)];
+  const { fleet } = fleetWith(first, second);
+
+  fleet.update(second, announced(["n"]));
+  fleet.remove(second);
+  fleet.update(first, { kind: "load", targets: [{ name: "e", running: 1 }] });
+
+  assert.deepEqual(
+    fleet.models.list().map(({ id }) => id),
+    ["n"],
+  );
+  assert.equal(targetsOf(fleet, "n")[0]?.reported?.running, 1);
+});
+
+test("a worker's name stays its owner's while one of its sessions is open", () => {
+  const [first, second] = [new FakeSession(0), new FakeSession(1)];
+  const { fleet } = fleetWith(first, second);
+  const stranger = { keyId: "other", kind: "worker", name: "x" } as const;
+
+  fleet.remove(first);
+  assert.throws(() => fleet.admit(stranger, first.registration), { code: "name-taken" });
+  fleet.remove(second);
+  fleet.admit(stranger, first.registration);
+});
