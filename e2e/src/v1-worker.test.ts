@@ -158,4 +158,5 @@ test("our worker serves an original hub from its engine", { timeout: 60_000 }, a
   assert.equal(lines.at(-1)?.["eof"], true);
   const text = lines.map((each) => bytesOf(each["body_chunk"]).toString()).join("");
   assert.equal(sseData(text).at(-1), "[DONE]");
+  assert.equal(hub.offered.length, 1, "an original hub gets one connection");
 });

@@ -1,5 +1,8 @@
 import { RunningProcess } from "./running-process.ts";
 
+/** How many sessions a worker has at the hub, unless `TOKIAME_CONNECTIONS` says otherwise. */
+export const CONNECTIONS = 2;
+
 export type ModelTarget = string | { readonly url: string; readonly [key: string]: unknown };
 
 export interface WorkerOptions {

@@ -21,6 +21,8 @@ export interface RunningHub extends RunningSystem {
 const ALL_MODELS = Object.keys(BENCH_MODELS) as BenchModel[];
 /** Streams that one worker takes at once: the tunnel's own bound for a session. */
 const STREAMS_PER_WORKER = 256;
+/** Its default. */
+const CONNECTIONS_PER_WORKER = 2;
 /** How long a hub may take to start. */
 const START_MS = 20_000;
 
@@ -91,7 +93,7 @@ async function untilReady(hub: StartedProgram, url: string): Promise<void> {
 async function untilConnected(hub: RunningHub, workers: readonly StartedProgram[]): Promise<void> {
   const isReady = async () => {
     const metrics = await (await fetch(`${hub.url}/metrics`)).text();
-    return /^tunnel_connections (\d+)$/m.exec(metrics)?.[1] === String(workers.length);
+    return /^tunnel_connections (\d+)$/m.exec(metrics)?.[1] === String(workers.length * CONNECTIONS_PER_WORKER);
   };
   const isOver = () => workers.some((worker) => !worker.isRunning);
   try {

@@ -6,6 +6,7 @@ import { FaultProxy } from "../fault-proxy.ts";
 import { chatBody, HttpExchange } from "../http-exchange.ts";
 import { readMetric } from "../hub-metrics.ts";
 import { System } from "../system.ts";
+import { CONNECTIONS } from "../worker.ts";
 import { startBehindProxy } from "./behind-proxy.ts";
 import { assertCutStream, assertWholeStream, openStreams } from "./endings.ts";
 import { takes } from "./long.ts";
@@ -26,7 +27,7 @@ test("the line between worker and hub", async (t) => {
     proxy.set({ up: {}, down: {} });
 
     for (const exchange of exchanges) await assertWholeStream(exchange, 100);
-    assert.equal(await readMetric(hub.url, 'tunnel_connects_total{result="accepted"}'), 1);
+    assert.equal(await readMetric(hub.url, 'tunnel_connects_total{result="accepted"}'), CONNECTIONS);
   });
 
   await t.test(

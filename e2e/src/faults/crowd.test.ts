@@ -11,6 +11,7 @@ import type { RunningProcess } from "../running-process.ts";
 import type { CrowdLine } from "../soak/crowd.ts";
 import { startCrowd } from "../soak/run-soak.ts";
 import { System } from "../system.ts";
+import { CONNECTIONS } from "../worker.ts";
 import { assertWholeStream, openStreams } from "./endings.ts";
 import { takes } from "./long.ts";
 
@@ -92,6 +93,6 @@ test(
       async () => (await HttpExchange.whole(access, { body: chatBody() })).status === 200,
     );
     assert.equal(hub.process.isGone, false);
-    assert.equal(await readMetric(hub.url, "tunnel_connections"), 1);
+    assert.equal(await readMetric(hub.url, "tunnel_connections"), CONNECTIONS);
   },
 );

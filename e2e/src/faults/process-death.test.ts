@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { chatBody, HttpExchange, sseData } from "../http-exchange.ts";
 import { readMetric } from "../hub-metrics.ts";
 import { System } from "../system.ts";
+import { CONNECTIONS } from "../worker.ts";
 import { assertCutStream, assertRefused, assertWholeStream, openStreams } from "./endings.ts";
 import { takes } from "./long.ts";
 import { requestRowsOnceThere } from "./request-rows.ts";
@@ -104,7 +105,7 @@ test("a worker that is stopped and goes on", { concurrency: true }, async (t) =>
       const exchanges = await stopFor(system, seconds * 1000);
 
       for (const exchange of exchanges) await assertWholeStream(exchange, 200);
-      assert.equal(await readMetric(system.hub.url, 'tunnel_connects_total{result="accepted"}'), 1);
+      assert.equal(await readMetric(system.hub.url, 'tunnel_connects_total{result="accepted"}'), CONNECTIONS);
     }),
   );
 

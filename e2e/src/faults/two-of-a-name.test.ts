@@ -46,10 +46,12 @@ test("a second worker takes a name that is in use", async (t) => {
 });
 
 test("F11: two processes fight for a name", takes(30), async (t) => {
-  await using system = await System.start(t);
+  // One connection each: every take-over is then one line of the hub's log.
+  const env = { TOKIAME_CONNECTIONS: "1" };
+  await using system = await System.start(t, { workerEnv: env });
   const { hub } = system;
   const first = system.program("worker-a");
-  const second = await system.addWorker("worker-a");
+  const second = await system.addWorker("worker-a", { env });
 
   await t.test(
     "F11: after three changes the hub takes no fourth, and goes on serving with the one it has",

@@ -72,7 +72,7 @@ export const TUNNEL_LIMITS = {
   /** OPEN frames of a worker. Nothing serves them in this version. */
   workerOpensPerSecond: 10,
 
-  /** Workers connected to one server. */
+  /** Sessions of one server. A worker has two, unless its owner sets another number. */
   maxSessions: 10_000,
   /** Sockets in the upgrade or without REGISTER, so far. A flood of strangers costs at most this times 20 KB. */
   maxPendingSessions: 1024,

@@ -169,6 +169,15 @@ test("all mistakes come in one message", async () => {
   );
 });
 
+test("a worker has two connections unless told otherwise, one to eight", () => {
+  const connections = (value?: string): number => read({ ...ENV, TOKIAME_CONNECTIONS: value }).connections;
+
+  assert.deepEqual([connections(), connections("1"), connections("8")], [2, 1, 8]);
+  for (const value of ["0", "9", "1.5", "many"]) {
+    assert.match(mistakesOf(() => connections(value))[0] ?? "", /^connections: /);
+  }
+});
+
 test("no mistake shows a secret", () => {
   const mistakes = mistakesOf(() => read({ ...ENV, TOKIAME_TOKEN: "wk-secret with space" }));
 

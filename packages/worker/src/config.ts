@@ -23,6 +23,8 @@ export interface Config {
   readonly heartbeatMs: number | undefined;
   readonly reconnectDelayMs: number | undefined;
   readonly drainMs: number;
+  /** To the hub, at the same time. An original hub takes one. */
+  readonly connections: number;
   /** What the owner should know: keys that have no effect, entries that were left out. */
   readonly warnings: readonly string[];
 }
@@ -129,6 +131,7 @@ const settings = z.looseObject({
   max_body_bytes: count.optional(),
   allow_generic: z.boolean().optional(),
   drain_seconds: seconds.optional(),
+  connections: count.max(LIMITS.maxConnections).optional(),
   price: z.unknown().optional(),
 });
 
@@ -151,6 +154,7 @@ const VARIABLES: Readonly<Record<string, { key: string; read: (value: string) =>
   TOKIAME_MAX_BODY_BYTES: { key: "max_body_bytes", read: Number },
   TOKIAME_ALLOW_GENERIC: { key: "allow_generic", read: (value) => ["1", "true", "yes"].includes(value.toLowerCase()) },
   TOKIAME_DRAIN_SECONDS: { key: "drain_seconds", read: Number },
+  TOKIAME_CONNECTIONS: { key: "connections", read: Number },
 };
 
 /**
@@ -317,6 +321,7 @@ function configOf(
     heartbeatMs: milliseconds(values.heartbeat_interval_seconds),
     reconnectDelayMs: milliseconds(values.reconnect_delay_seconds),
     drainMs: milliseconds(values.drain_seconds) ?? LIMITS.drainMs,
+    connections: values.connections ?? LIMITS.connections,
     warnings: context.warnings,
   };
 }

@@ -39,6 +39,10 @@ export const LIMITS = {
   loadReportMs: 1_000,
   /** How many looks in a row must fail before an engine's models are withdrawn: a busy engine misses one. */
   missesUntilGone: 2,
+  /** To the hub at the same time (`connections`): one for uploads, one for the rest. */
+  connections: 2,
+  /** More connections would only share the same line. Memory: each has its own `poolBytes`. */
+  maxConnections: 8,
   /** Time that running streams get after the first signal (`drain_seconds`). */
   drainMs: 30_000,
   /** `nvidia-smi` may hang on a broken driver. */

@@ -22,6 +22,21 @@ test("a link that waits says why and for how long, in the owner's words", () => 
   ]);
 });
 
+test("a link of several connections tells how many there are, and how many are missing", () => {
+  const state = { is: "connected", version: 2, sessionId: "s", hubId: "h", generation: 1 } as const;
+  const lines = [
+    linkLine(state, HUB, { open: 2, wanted: 2 }),
+    linkLine(state, HUB, { open: 1, wanted: 2 }),
+    linkLine(state, HUB, { open: 1, wanted: 1 }),
+  ];
+
+  assert.deepEqual(lines, [
+    "connected to hub.example.com (2 connections)",
+    "connected to hub.example.com (1 of 2 connections)",
+    "connected to hub.example.com",
+  ]);
+});
+
 for (const [code, reason] of [
   ["auth", "badToken"],
   ["version", "version"],

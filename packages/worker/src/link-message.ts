@@ -1,21 +1,27 @@
 import type { LinkState } from "@tokilake/tunnel";
 
 import { Stop } from "./exit-code.ts";
+import type { Connections } from "./hub-link.ts";
 
 /** The state of the link to the hub, in one line for the owner. */
-export function linkLine(state: LinkState, hub: URL): string {
+export function linkLine(state: LinkState, hub: URL, connections?: Pick<Connections, "open" | "wanted">): string {
   switch (state.is) {
     case "connecting":
       return state.attempt > 1 ? `connecting to ${hub.host} (attempt ${state.attempt})` : `connecting to ${hub.host}`;
     case "waiting":
       return `${waitingReason(state, hub)}; next attempt in ${seconds(state.retryInMs)}`;
     case "connected":
-      return `connected to ${hub.host}`;
+      return `connected to ${hub.host}${connectionCount(connections)}`;
     case "draining":
       return "draining: running streams finish, new ones go elsewhere";
     case "stopped":
       return state.reason === "closed" ? "closed" : refusal(state.code, state.message, hub).message;
   }
+}
+
+function connectionCount({ open, wanted }: Pick<Connections, "open" | "wanted"> = { open: 1, wanted: 1 }): string {
+  if (open < wanted) return ` (${open} of ${wanted} connections)`;
+  return open > 1 ? ` (${open} connections)` : "";
 }
 
 /** Why the hub does not take this worker, and what to do. */

@@ -136,14 +136,15 @@ test("run serves what it found until it is told to stop, and status shows it mea
 
   // The line comes before the file is on disk.
   let status = await home.start(["status"]).ran;
-  while (!status.out.includes("connected")) status = await home.start(["status"]).ran;
+  while (!status.out.includes("(2 connections)")) status = await home.start(["status"]).ran;
   running.stop();
   const { code, out, error } = await running.ran;
   const afterwards = await home.start(["status"]).ran;
 
   assert.deepEqual([code, error], [0, ""]);
   assert.match(out, /serving ollama 0\.5\.1: llama3:8b \(4 slots\)/);
-  assert.match(status.out, /^gaming-pc \(process \d+\)\n {2}hub +connected to/);
+  assert.match(status.out, /^gaming-pc \(process \d+\)\n {2}hub +connected to 127\.0\.0\.1:\d+ \(2 connections\)\n/);
+  assert.equal(out.split("connected to 127.0.0.1").length, 2, "one line for both");
   assert.match(status.out, /model +llama3:8b {2}on ollama/);
   assert.match(afterwards.out, /no worker runs/);
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 
 import {
   createTunnelServer,
@@ -252,11 +253,64 @@ test("a draining worker finishes its stream and takes no other", async () => {
   assert.equal(states.at(-1)?.is, "stopped");
 });
 
-test("the hub hears of load and of changed models, once each", async () => {
+test("a worker has two connections to the hub, both to the same engines and their slots", async () => {
   await using hub = await startTestHub();
   await using engine = await startTestEngine();
   await using running = workerOn(engine, configFor(hub));
+  const sessions = [await hub.session(), await hub.session()];
+  const streams = sessions.map((session) => open(session));
+  const asked = [await engine.asked(), await engine.asked()];
+  const whileBoth = engine.target.running;
+  for (const { response } of asked) response.end("{}");
+  for (const stream of streams) assert.equal((await stream.head).status, 200);
+
+  assert.deepEqual(
+    sessions.map((session) => session.registration.slot),
+    [0, 1],
+  );
+  assert.equal(sessions[0]?.registration.instanceId, sessions[1]?.registration.instanceId);
+  assert.ok(sessions.every((session) => session.isAccepting));
+  assert.equal(whileBoth, 2);
+  assert.deepEqual(running.worker.connections, { open: 2, wanted: 2, isSettling: false });
+});
+
+test("a lost connection is dialed again, the other one serves meanwhile", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using running = workerOn(engine, configFor(hub));
+  const [first, second] = [await hub.session(), await hub.session()];
+  const stream = open(second);
+  const { response } = await engine.asked();
+
+  first.close("internal");
+  const again = await hub.session();
+  response.end("{}");
+
+  assert.equal((await stream.head).status, 200);
+  assert.deepEqual([again.registration.slot, again.registration.instanceId], [0, first.registration.instanceId]);
+  assert.ok(running.states.every((state) => state.is !== "waiting"));
+});
+
+test("what changed while a connection registered follows on it", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using running = workerOn(engine, configFor(hub, { TOKIAME_CONNECTIONS: "1" }));
+  // The hub knows of the session before its answer is at the worker.
+  await hub.session();
+  engine.target.setModels([{ id: "n", upstream: "n" }]);
+  await running.worker.refresh();
+  while (hub.updates.length === 0) await hub.updated();
+
+  assert.match(JSON.stringify(hub.updates[0]), /"models":\[\{"id":"n","target":"t"\}\]/);
+});
+
+test("the hub hears of load and of changed models, once each", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using running = workerOn(engine, configFor(hub, { TOKIAME_CONNECTIONS: "1" }));
   const session = await hub.session();
+  // Before, what is told may come twice: as an update that waited, and because the registration is older.
+  while (running.worker.state.is !== "connected") await setImmediate();
   engine.target.setModels([
     { id: "m", upstream: "m" },
     { id: "n", upstream: "/secret/n", contextLength: 4096 },

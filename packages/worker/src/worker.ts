@@ -1,6 +1,7 @@
 import { type LinkState, connectTunnel, type TunnelClient, type TunnelLimits, type TunnelLog } from "@tokilake/tunnel";
 
 import type { Config } from "./config.ts";
+import { type Connections, HubLink } from "./hub-link.ts";
 import { LIMITS } from "./limits.ts";
 import { loadAnnouncement, type ModelsAnnouncement, modelsAnnouncement } from "./report/announcement.ts";
 import type { Hardware } from "./report/hardware.ts";
@@ -18,7 +19,7 @@ export interface WorkerDeps {
   readonly log: TunnelLog;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
-  onState(state: LinkState): void;
+  onState(state: LinkState, connections: Connections): void;
   /** Models or load changed: what a status shows may be old. */
   onChange(): void;
   readonly limits?: Partial<TunnelLimits>;
@@ -26,7 +27,9 @@ export interface WorkerDeps {
 
 /** A worker that is on. */
 export interface Worker {
+  /** Of the connections as a whole. */
   readonly state: LinkState;
+  readonly connections: Connections;
   readonly targets: ReadonlyMap<string, Target>;
   announcement(): ModelsAnnouncement;
   /** Looks at the engines now, and tells the hub what changed. */
@@ -43,37 +46,57 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
   const facts = { nodeName: config.nodeName, groups: config.groups, hardware: deps.hardware };
   const announce = (): ModelsAnnouncement => modelsAnnouncement(source.targets.values(), facts);
   let reporter: Reporter | undefined;
-  const client = connectTunnel({
-    url: config.gatewayUrl.href,
-    token: config.token,
-    workerId: config.workerId,
-    software: deps.software,
-    details: announce,
-    serve: (stream) => serveStream(stream, { targetOf: (opening) => targetFor(source.targets, opening), log, now }),
-    onState: (state) => {
-      if (state.is === "connected") reporter?.forgetLoad();
-      deps.onState(state);
+  const link = new HubLink({
+    connections: config.connections,
+    connect: (place, onState) => {
+      let registered = "";
+      const client: TunnelClient = connectTunnel({
+        url: config.gatewayUrl.href,
+        token: config.token,
+        workerId: config.workerId,
+        software: deps.software,
+        ...place,
+        details: () => {
+          const announcement = announce();
+          registered = JSON.stringify(announcement);
+          return announcement;
+        },
+        serve: (stream) => serveStream(stream, { targetOf: (opening) => targetFor(source.targets, opening), log, now }),
+        onState: (state) => {
+          if (state.is === "connected") {
+            reporter?.forgetLoad();
+            // The hub takes what comes last for the truth, so what was told while this one registered follows here.
+            if (reporter !== undefined && reporter.lastModels !== registered) client.update(announce());
+          }
+          onState(state);
+        },
+        failFast: place.slot === 0,
+        limits: { ...linkLimits(config), ...deps.limits },
+        log,
+      });
+      return client;
     },
-    failFast: true,
-    limits: { ...linkLimits(config), ...deps.limits },
-    log,
+    onChange: (state, connections) => deps.onState(state, connections),
   });
-  const started = (reporter = new Reporter(client, announce, deps));
+  const started = (reporter = new Reporter(link, announce, deps));
   return {
     get state() {
-      return client.state;
+      return link.state;
+    },
+    get connections() {
+      return link.connections;
     },
     targets: source.targets,
     announcement: announce,
     refresh: () => started.refresh(),
     async drain(graceMs) {
       started.stop();
-      await client.drain({ graceMs });
+      await link.drain({ graceMs });
       await source.close();
     },
     async close() {
       started.stop();
-      client.close();
+      link.close();
       await source.close();
     },
   };
@@ -81,20 +104,21 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
 
 /** Looks at engines and counters in turn and tells the hub what changed, nothing else. */
 class Reporter {
-  readonly #client: TunnelClient;
+  readonly #link: HubLink;
   readonly #announce: () => ModelsAnnouncement;
   readonly #deps: WorkerDeps;
   readonly #timers: readonly NodeJS.Timeout[];
-  #lastModels: string;
+  /** The last announcement, as JSON. */
+  lastModels: string;
   #lastLoad = "";
   #isLooking = false;
   #isAsking = false;
 
-  constructor(client: TunnelClient, announce: () => ModelsAnnouncement, deps: WorkerDeps) {
-    this.#client = client;
+  constructor(link: HubLink, announce: () => ModelsAnnouncement, deps: WorkerDeps) {
+    this.#link = link;
     this.#announce = announce;
     this.#deps = deps;
-    this.#lastModels = JSON.stringify(announce());
+    this.lastModels = JSON.stringify(announce());
     const report = (error: unknown): void =>
       deps.log.error({ err: error }, "unexpected failure while looking at engines");
     this.#timers = [
@@ -110,9 +134,9 @@ class Reporter {
     await this.#deps.source.refresh().finally(() => (this.#isLooking = false));
     const announcement = this.#announce();
     const models = JSON.stringify(announcement);
-    if (models === this.#lastModels) return;
-    this.#lastModels = models;
-    this.#client.update(announcement);
+    if (models === this.lastModels) return;
+    this.lastModels = models;
+    this.#link.update(announcement);
     this.#deps.log.info({ models: announcement.models.length }, "models changed, hub told");
     this.#deps.onChange();
   }
@@ -134,7 +158,7 @@ class Reporter {
     const text = JSON.stringify(load);
     if (text === this.#lastLoad) return;
     this.#lastLoad = text;
-    this.#client.update(load);
+    this.#link.update(load);
     this.#deps.onChange();
   }
 }

@@ -6,7 +6,9 @@ import type { CommandLine } from "../command-line.ts";
 import type { Config } from "../config.ts";
 import { openProbeDispatcher } from "../engines/probe.ts";
 import { Stop } from "../exit-code.ts";
+import type { Connections } from "../hub-link.ts";
 import { LIMITS } from "../limits.ts";
+import { LinkLog } from "../link-log.ts";
 import { linkLine, refusal } from "../link-message.ts";
 import { createLog } from "../log.ts";
 import { readHardware } from "../report/hardware.ts";
@@ -41,8 +43,9 @@ export async function run(line: CommandLine, context: CommandContext): Promise<v
   const status = closing.adopt(new StatusFile(statusFolder(context.home), context.pid), (file) => file.remove());
   const refused = Promise.withResolvers<never>();
   const startedAt = context.now().toISOString();
-  const writeStatus = (state: LinkState): void => {
-    const link = linkLine(state, config.gatewayUrl);
+  const linkLog = new LinkLog(config.gatewayUrl, log);
+  const writeStatus = (state: LinkState, connections: Connections): void => {
+    const link = linkLine(state, config.gatewayUrl, connections);
     const current = { ...statusOf(source), pid: context.pid, startedAt, link, ...namesOf(config) };
     status.write(current).catch((error: unknown) => log.debug({ err: error }, "status file not written"));
   };
@@ -52,14 +55,14 @@ export async function run(line: CommandLine, context: CommandContext): Promise<v
     software: `tokiame/${context.version}`,
     log,
     now,
-    onState: (state) => {
-      reportState(state, config.gatewayUrl, log);
-      writeStatus(state);
+    onState: (state, connections) => {
+      linkLog.tell(state, connections);
+      writeStatus(state, connections);
       if (state.is === "stopped" && state.reason === "refused") {
         refused.reject(refusal(state.code, state.message, config.gatewayUrl));
       }
     },
-    onChange: () => writeStatus(worker.state),
+    onChange: () => writeStatus(worker.state, worker.connections),
   });
   try {
     await Promise.race([context.stopAsked, refused.promise]);
@@ -102,16 +105,6 @@ function targetLine(target: Target): string {
   const models = [...target.models.keys()];
   const shown = models.length === 0 ? "no models yet" : listed(models);
   return `serving ${target.settings.engine}${version}: ${shown} (${plural(target.slots, "slot")})`;
-}
-
-function reportState(state: LinkState, hub: URL, log: TunnelLog): void {
-  const text = linkLine(state, hub);
-  // Of a hub that stays away, the 1st, 2nd, 4th, 8th … attempt is told. What a hub says is told each time.
-  const isAway = state.is === "waiting" && (state.code === "lost" || state.code === "unreachable");
-  const isTold = state.is === "waiting" && (!isAway || (state.attempt & (state.attempt - 1)) === 0);
-  if (isTold) log.warn({}, text);
-  else if (state.is === "connected" || state.is === "stopped") log.info({}, text);
-  else log.debug({}, text);
 }
 
 function namesOf(config: Config): { workerId: string; gatewayUrl: string } {
