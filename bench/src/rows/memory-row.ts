@@ -1,18 +1,16 @@
 import { setTimeout as wait } from "node:timers/promises";
 
 import type { Held, Job } from "../generators/job.ts";
-import { cpuMsOf, LoadMeter, residentBytesOf } from "../machine/cpu-meter.ts";
+import { LoadMeter, residentBytesOf } from "../machine/cpu-meter.ts";
 import { benchBody } from "../systems/bench-models.ts";
 import { startSystem } from "../systems/start-system.ts";
 import type { SystemName } from "../systems/system.ts";
 import { startHub } from "../systems/tokilake.ts";
 import { type Bench, startGenerator } from "./bench.ts";
-import { IDLE_CORES, memoryFigureId, MEMORY_LEVELS } from "./figures.ts";
+import { memoryFigureId, MEMORY_LEVELS } from "./figures.ts";
 
 /** How long a process is left alone before its memory is read: the last answers are written, timers have run. */
 const SETTLE_MS = 1000;
-/** How long the CPU of idle workers is watched. */
-const IDLE_MS = 3000;
 /** How long opening a level may take. Ten thousand sessions need half a minute of the generator alone. */
 const OPEN_MS = 180_000;
 
@@ -41,13 +39,6 @@ async function measureWorkers(bench: Bench, round: number): Promise<void> {
     collect: () => hub.collectGarbage(),
     record: (count, bytes, foreignCores) =>
       record(bench, { kind: "worker", count, system: "tokilake", round, bytes, foreignCores }),
-    atTop: async () => {
-      const startMs = cpuMsOf([hub.pid]);
-      const startedAt = performance.now();
-      await wait(IDLE_MS);
-      const cores = (cpuMsOf([hub.pid]) - startMs) / (performance.now() - startedAt);
-      bench.results.record(IDLE_CORES, "tokilake", { round, value: cores, foreignCores: 0 });
-    },
   });
   await hub.stop();
 }
@@ -67,7 +58,6 @@ async function measureStreams(bench: Bench, name: SystemName, round: number): Pr
     collect: () => {},
     record: (count, bytes, foreignCores) =>
       record(bench, { kind: "stream", count, system: name, round, bytes, foreignCores }),
-    atTop: () => Promise.resolve(),
   });
   await system.stop();
 }
@@ -77,11 +67,9 @@ interface Holding {
   readonly pid: number;
   readonly collect: () => void;
   readonly record: (count: number, bytesEach: number, foreignCores: number) => void;
-  /** Run while the last level is held. */
-  readonly atTop: () => Promise<void>;
 }
 
-async function hold(bench: Bench, { job, pid, collect, record, atTop }: Holding): Promise<void> {
+async function hold(bench: Bench, { job, pid, collect, record }: Holding): Promise<void> {
   const meter = new LoadMeter(() => bench.surroundings.programs.pids);
   const before = await settledBytes(pid, collect);
   const { program, lines } = startGenerator(bench, job);
@@ -91,7 +79,6 @@ async function hold(bench: Bench, { job, pid, collect, record, atTop }: Holding)
     if (open !== level) throw new Error(`${open} are open instead of ${level}.`);
     const bytes = await settledBytes(pid, collect);
     record(level, (bytes - before) / level, meter.lap().foreignCores);
-    if (level === job.levels.at(-1)) await atTop();
     lines.send("go on");
   }
   if ((await program.ended()) !== 0) throw new Error(`Something broke while it was held: ${program.said()}`);
