@@ -90,16 +90,23 @@ export const LOAD_ROWS: readonly LoadRow[] = [
   },
 ];
 
-/** The part that all loads share. What just started, or waited for long, warms up longer: V8 compiles it (again). */
+/** The part that all loads share. */
 function loadOf(bench: Bench, system: RunningSystem, round: number, model: BenchModel) {
   const runMs = bench.options.seconds * 1000;
   return {
     target: system.target(),
     body: benchBody(model),
-    warmMs: round === 1 || bench.options.isPatient ? Math.min(2000, runMs) : 1000,
+    warmMs: warmMs(bench, round),
     runMs,
     watch: system.pid === undefined ? [] : [system.pid],
   };
+}
+
+/** What just started, or waited for long, warms up longer: V8 compiles it (again). */
+function warmMs({ options }: Bench, round: number): number {
+  // A run this short only tells whether everything works.
+  if (options.seconds === 1) return 500;
+  return round === 1 || options.isPatient ? 2000 : 1000;
 }
 
 function perUnit(id: string, result: LoadResult, units: number): MeasuredLoad {

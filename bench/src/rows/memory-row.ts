@@ -4,7 +4,7 @@ import type { Held, Job } from "../generators/job.ts";
 import { LoadMeter, residentBytesOf } from "../machine/cpu-meter.ts";
 import { benchBody } from "../systems/bench-models.ts";
 import { startSystem } from "../systems/start-system.ts";
-import type { SystemName } from "../systems/system.ts";
+import type { RunningSystem, SystemName } from "../systems/system.ts";
 import { startHub } from "../systems/tokilake.ts";
 import { type Bench, startGenerator } from "./bench.ts";
 import { memoryFigureId, MEMORY_LEVELS } from "./figures.ts";
@@ -21,12 +21,15 @@ const PEER_ROUNDS = 3;
 export async function runMemoryRow(bench: Bench, systems: readonly SystemName[]): Promise<void> {
   bench.surroundings.programs.stopPinning();
   for (let round = 1; round <= bench.options.rounds; round += 1) {
-    if (systems.includes("tokilake")) await measureWorkers(bench, round);
-    if (systems.includes("tokilake")) await measureStreams(bench, "tokilake", round);
-    if (round > PEER_ROUNDS) continue;
-    // Side by side: their memory does not depend on how long opening takes.
-    const peers = systems.filter((name) => name !== "tokilake");
-    await Promise.all(peers.map((name) => measureStreams(bench, name, round)));
+    const peers = round > PEER_ROUNDS ? [] : systems.filter((name) => name !== "tokilake");
+    // Side by side: memory does not depend on how long opening takes.
+    const measured = peers.map((name) => measureStreams(bench, name, round));
+    if (!systems.includes("tokilake")) {
+      await Promise.all(measured);
+      continue;
+    }
+    const [hub] = await Promise.all([startForStreams(bench, "tokilake"), measureWorkers(bench, round), ...measured]);
+    await measureStreamsOf(bench, hub, round);
   }
 }
 
@@ -44,9 +47,16 @@ async function measureWorkers(bench: Bench, round: number): Promise<void> {
 }
 
 async function measureStreams(bench: Bench, name: SystemName, round: number): Promise<void> {
-  const streams = Math.max(...MEMORY_LEVELS.stream);
-  const system = await startSystem(name, { ...bench.surroundings, streams });
-  if (system.pid === undefined) throw new Error(`${name} has no process.`);
+  await measureStreamsOf(bench, await startForStreams(bench, name), round);
+}
+
+function startForStreams(bench: Bench, name: SystemName): Promise<RunningSystem> {
+  return startSystem(name, { ...bench.surroundings, streams: Math.max(...MEMORY_LEVELS.stream) });
+}
+
+async function measureStreamsOf(bench: Bench, system: RunningSystem, round: number): Promise<void> {
+  const { name, pid } = system;
+  if (pid === undefined) throw new Error(`${name} has no process.`);
   await hold(bench, {
     job: {
       kind: "hold-streams",
@@ -54,7 +64,7 @@ async function measureStreams(bench: Bench, name: SystemName, round: number): Pr
       body: benchBody("bench-slow"),
       levels: MEMORY_LEVELS.stream,
     },
-    pid: system.pid,
+    pid,
     collect: () => {},
     record: (count, bytes, foreignCores) =>
       record(bench, { kind: "stream", count, system: name, round, bytes, foreignCores }),
@@ -94,7 +104,7 @@ async function settledBytes(pid: number, collect: () => void): Promise<number> {
 interface Memory {
   readonly kind: "worker" | "stream";
   readonly count: number;
-  readonly system: SystemName;
+  readonly system: RunningSystem["name"];
   readonly round: number;
   readonly bytes: number;
   readonly foreignCores: number;

@@ -4,7 +4,7 @@ import { benchBody } from "./bench-models.ts";
 import type { RunningSystem } from "./system.ts";
 
 /** How long a system may take to start. Portkey takes two seconds. */
-const START_MS = 20_000;
+const START_MS = 60_000;
 
 /** Waits until a chat request through `system` is answered whole. @throws Error with what the program said. */
 export async function untilAnswers(system: RunningSystem, program: StartedProgram): Promise<void> {

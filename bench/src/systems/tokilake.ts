@@ -24,7 +24,7 @@ const STREAMS_PER_WORKER = 256;
 /** Its default. */
 const CONNECTIONS_PER_WORKER = 2;
 /** How long a hub may take to start. */
-const START_MS = 20_000;
+const START_MS = 60_000;
 
 /**
  * A hub and its workers, all as an operator starts them, with a database of their own. Everything that fits one worker
