@@ -1,5 +1,6 @@
 import { type Kysely, type Transaction, sql } from "kysely";
 
+import { accessTables } from "./migrations/access-tables.ts";
 import type { Schema } from "./schema.ts";
 import { StoreError } from "./store-error.ts";
 
@@ -7,7 +8,7 @@ import { StoreError } from "./store-error.ts";
 type Migration = (db: Transaction<Schema>) => Promise<void>;
 
 /** Number 1 first. The schema's version is how many of them ran. */
-export const MIGRATIONS: readonly Migration[] = [keysAndRequestLog];
+export const MIGRATIONS: readonly Migration[] = [keysAndRequestLog, accessTables];
 
 /**
  * Brings the database to this program's schema. Safe when several processes do it at once: the transaction takes the write

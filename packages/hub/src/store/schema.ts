@@ -1,12 +1,13 @@
 import type { Generated } from "kysely";
 
+import type { AccessSchema, KeyAccessColumns } from "./access-schema.ts";
 import type { KeyKind } from "./key-store.ts";
 import type { RequestOutcome } from "./request-log-store.ts";
 
 /** The tables as Kysely sees them. Times are epoch milliseconds, booleans 0 or 1, absent values NULL. */
-export interface Schema {
+export interface Schema extends AccessSchema {
   meta: { name: string; value: string };
-  keys: {
+  keys: KeyAccessColumns & {
     id: string;
     kind: KeyKind;
     name: string;

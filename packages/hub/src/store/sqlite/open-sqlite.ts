@@ -4,13 +4,14 @@ import { DatabaseSync } from "node:sqlite";
 
 import { Kysely } from "kysely";
 
+import { KyselyKeyStore } from "../kysely-key-store.ts";
 import { migrate } from "../migrations.ts";
 import type { Schema } from "../schema.ts";
 import { StoreError } from "../store-error.ts";
 import type { Store, StoreOptions } from "../store.ts";
 import { nodeSqliteDialect } from "./node-sqlite-dialect.ts";
+import { SqliteDatabase } from "./sqlite-database.ts";
 import { toStoreError } from "./sqlite-error.ts";
-import { SqliteKeyStore } from "./sqlite-key-store.ts";
 import { SqliteRequestLogStore } from "./sqlite-request-log-store.ts";
 import { whenUnlocked } from "./when-unlocked.ts";
 
@@ -32,9 +33,13 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       database.exec(`pragma journal_size_limit = ${MAX_IDLE_WAL_BYTES}`);
       const db = new Kysely<Schema>({ dialect: nodeSqliteDialect(connection) });
       await migrate(db);
-      const keys = new SqliteKeyStore(db, database);
-      const requestLog = new SqliteRequestLogStore(connection);
-      return { keys, requestLog, [Symbol.asyncDispose]: async () => close(keys, database) };
+      const watched = new SqliteDatabase(db, database);
+      return {
+        database: watched,
+        keys: new KyselyKeyStore(watched),
+        requestLog: new SqliteRequestLogStore(connection),
+        [Symbol.asyncDispose]: async () => close(watched, database),
+      };
     } catch (thrown) {
       database.close();
       throw thrown;
@@ -44,8 +49,8 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   }
 }
 
-function close(keys: SqliteKeyStore, database: DatabaseSync): void {
-  keys[Symbol.dispose]();
+function close(watched: SqliteDatabase, database: DatabaseSync): void {
+  watched[Symbol.dispose]();
   if (database.isOpen) database.close();
 }
 
