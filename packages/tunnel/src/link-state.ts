@@ -7,7 +7,7 @@ export type LinkState =
       readonly retryInMs: number;
       /** For people. */
       readonly reason: string;
-      /** "auth", "version", "refused:<code>", "unreachable" or "lost". */
+      /** "auth", "version", "refused:<code>", "unreachable", "lost", or "moving": a hub that is replaced still sends streams. */
       readonly code: string;
       /** HTTP status, when the hub answered the upgrade with one. */
       readonly status?: number;

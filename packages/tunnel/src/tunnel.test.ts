@@ -62,6 +62,7 @@ class Hub implements AsyncDisposable {
   readonly sessions = new Journal<TunnelSession<string>>();
   readonly updates = new Journal<unknown>();
   readonly closed = new Journal<{ session: TunnelSession<string>; reason: TunnelError }>();
+  port = 0;
 
   constructor(options: Partial<TunnelServerOptions<string>> = {}) {
     this.tunnel = createTunnelServer<string>({
@@ -80,16 +81,17 @@ class Hub implements AsyncDisposable {
     this.http.on("upgrade", (request, socket, head) => this.tunnel.handleUpgrade(request, socket, head));
   }
 
-  async listen(): Promise<this> {
+  async listen(port = 0): Promise<this> {
     await new Promise<void>((resolve) => {
-      this.http.listen(0, "127.0.0.1", resolve);
+      this.http.listen(port, "127.0.0.1", resolve);
     });
+    // A TCP server that listens has an object for its address.
+    this.port = (this.http.address() as AddressInfo).port;
     return this;
   }
 
   get url(): string {
-    // A TCP server that listens has an object for its address.
-    return `http://127.0.0.1:${(this.http.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -477,6 +479,43 @@ test("draining the hub resets what is left at the deadline with shutdown", async
   await hub.tunnel.drain({ graceMs: 20 });
 
   await assert.rejects(textOf(stream.body), { code: "shutdown" });
+});
+
+test("asked to move, a worker registers at the new hub and serves the old one until that lets it go", async () => {
+  await using old = await new Hub().listen();
+  using worker = new Worker(old);
+  const session = await old.sessions.until(() => true);
+  old.http.close();
+  await using next = await new Hub({ hubId: "hub-2" }).listen(old.port);
+
+  old.tunnel.handOver({ graceMs: 10_000 });
+  await worker.states.until((state) => state.is === "waiting" && state.code === "moving");
+  const there = await next.sessions.until(() => true);
+  const here = session.open(OPENING);
+  here.write(Buffer.from("old"));
+  here.end();
+
+  assert.equal(await textOf(here.body), "old");
+  const stream = there.open(OPENING);
+  stream.end();
+  assert.equal((await stream.head).status, 200);
+  await old.tunnel.drain({ graceMs: 10_000 });
+  const state = worker.client.state;
+  assert.equal(state.is === "connected" && state.hubId, "hub-2");
+  assert.ok(there.isAccepting);
+});
+
+test("a hub that hands over takes no new worker, and one that moved looks for the next hub once a second", async () => {
+  await using old = await new Hub().listen();
+  using worker = new Worker(old, { limits: { firstRetryMs: 60_000, maxRetryMs: 60_000 } });
+  const session = await old.sessions.until(() => true);
+
+  old.tunnel.handOver({ graceMs: 10_000 });
+  // Nobody else listens there: it is the old hub itself that it finds.
+  const waiting = await worker.states.until((state) => state.is === "waiting" && state.code === "unreachable");
+
+  assert.ok(waiting.is === "waiting" && waiting.status === 503 && waiting.retryInMs <= 2000, JSON.stringify(waiting));
+  assert.ok(session.isAccepting);
 });
 
 test("draining the worker finishes what runs, then it is stopped", async () => {

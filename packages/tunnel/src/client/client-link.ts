@@ -19,6 +19,8 @@ export interface ClientLinkOwner {
   serve(stream: TunnelStream): void;
   onRegistered(link: ClientLink, session: { readonly sessionId: string; readonly generation: number }): void;
   onRefused(link: ClientLink, message: HubMessage & { type: "refused" }): void;
+  /** Another hub takes over: register there after so long. Streams still come on this connection. */
+  onMove(link: ClientLink, afterMs: number): void;
   /** The hub wants us to leave this connection. */
   onGoaway(link: ClientLink, goaway: Goaway): void;
   onEnd(link: ClientLink, error: TunnelError): void;
@@ -118,6 +120,10 @@ export class V2ClientLink implements ClientLink, MuxEvents {
   onControl(payload: Buffer): void {
     const message = decodeHubMessage(payload);
     if (message === undefined) return;
+    if (message.type === "move") {
+      if (this.isRegistered) this.#owner.onMove(this, message.afterMs);
+      return;
+    }
     if (this.isRegistered) throw new TunnelError("protocol", { message: "answered REGISTER twice" });
     if (message.type === "refused") {
       this.#owner.onRefused(this, message);

@@ -25,6 +25,8 @@ const UPDATE_EVERY_MS = 100;
 /** What may stand in a header. */
 const TOKEN = /^[\x21-\x7e]+$/;
 const SUPERSEDED_PAUSE_MS = 5000;
+/** While a hub that is being replaced still sends us streams, its successor is looked for at least so often. */
+const MOVE_RETRY_MS = 1000;
 
 export interface TunnelClientOptions {
   /** ws, wss, http or https. The path /api/tokilake/connect is added when the path is empty. */
@@ -92,6 +94,8 @@ class Client implements TunnelClient, ClientLinkOwner {
   readonly #instanceId: string;
   /** The one that serves, or registers. */
   #link: ClientLink | undefined;
+  /** To a hub that is being replaced: it still opens streams, and we register at its successor. */
+  #outgoing: ClientLink | undefined;
   /** All connections, also those that only finish their streams. */
   readonly #links = new Set<ClientLink>();
   #state: LinkState = { is: "connecting", attempt: 0 };
@@ -167,6 +171,7 @@ class Client implements TunnelClient, ClientLinkOwner {
   onRegistered(link: ClientLink, message: { readonly sessionId: string; readonly generation: number }): void {
     if (link !== this.#link) return;
     this.#connectedAtMs = performance.now();
+    this.#outgoing = undefined;
     const { sessionId, generation } = message;
     this.#setState({ is: "connected", version: link.version, sessionId, hubId: link.hubId, generation });
     this.#sendUpdates();
@@ -184,6 +189,15 @@ class Client implements TunnelClient, ClientLinkOwner {
     this.#pause({ code, reason: message.message, atLeastMs: message.retryAfterMs });
   }
 
+  onMove(link: ClientLink, afterMs: number): void {
+    if (link !== this.#link) return;
+    this.#link = undefined;
+    this.#outgoing = link;
+    this.#attempt = 0;
+    const delayMs = Math.min(afterMs, this.#limits.maxRetryAfterMs);
+    this.#pause({ code: "moving", reason: "the hub is being replaced", delayMs });
+  }
+
   onGoaway(link: ClientLink, goaway: Goaway): void {
     if (goaway.code === "unsupported") {
       this.#stop({ is: "stopped", reason: "refused", code: "version", message: goaway.message });
@@ -198,6 +212,10 @@ class Client implements TunnelClient, ClientLinkOwner {
 
   onEnd(link: ClientLink, error: TunnelError): void {
     this.#links.delete(link);
+    if (link === this.#outgoing) {
+      this.#outgoing = undefined;
+      this.#attempt = 0;
+    }
     if (link === this.#link) {
       this.#link = undefined;
       if (this.#state.is !== "draining") this.#pause({ code: "lost", reason: error.message });
@@ -274,7 +292,8 @@ class Client implements TunnelClient, ClientLinkOwner {
       this.#attempt = 0;
     }
     this.#connectedAtMs = undefined;
-    const jitteredMs = retryDelayMs(this.#attempt, this.#limits, Math.random);
+    const backOffMs = retryDelayMs(this.#attempt, this.#limits, Math.random);
+    const jitteredMs = this.#outgoing === undefined ? backOffMs : Math.min(backOffMs, MOVE_RETRY_MS);
     const atLeastMs = Math.min(pause.atLeastMs ?? 0, this.#limits.maxRetryAfterMs);
     const retryInMs = pause.delayMs ?? Math.round(atLeastMs + jitteredMs);
     this.#attempt += 1;

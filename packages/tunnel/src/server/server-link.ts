@@ -22,6 +22,8 @@ export interface ServerLink<I> {
   readonly session: ServerSession<I> | undefined;
   /** Once a second. */
   tick(): void;
+  /** Asks the worker to register again in so many milliseconds, and to serve here meanwhile. Version 1 has no word for it. */
+  move(afterMs: number): void;
   close(code: TunnelErrorCode): void;
 }
 
@@ -55,6 +57,8 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
   readonly #owner: LinkOwner<I>;
   readonly #mux: Mux;
   readonly #startedMs: number;
+  /** A `move` that did not leave yet. */
+  #moveAfterMs: number | undefined;
 
   constructor(options: ServerLinkOptions<I>) {
     this.#options = options;
@@ -81,11 +85,17 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
   /** Once a second. */
   tick(): void {
     this.#mux.tick();
+    if (this.#moveAfterMs !== undefined) this.move(this.#moveAfterMs);
     if (this.session !== undefined) {
       this.session.closeIfDone();
     } else if (this.#mux.nowMs - this.#startedMs > this.#options.limits.handshakeMs) {
       this.#mux.close(new TunnelError("protocol", { message: "no REGISTER in time" }), { tells: true });
     }
+  }
+
+  move(afterMs: number): void {
+    const isSent = this.#mux.sendControl(encodeHubMessage({ type: "move", afterMs }));
+    this.#moveAfterMs = isSent ? undefined : afterMs;
   }
 
   close(code: TunnelErrorCode): void {

@@ -49,6 +49,11 @@ export interface TunnelServer<I> {
   /** For `server.on("upgrade")`, path already checked by the caller. Owns the socket from here, also its errors. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   readonly sessions: ReadonlySet<TunnelSession<I>>;
+  /**
+   * Another hub takes over at this address: every worker is asked to register there, one after the other, and serves here
+   * until `drain`. Takes no new workers. Those of version 1 cannot be asked: they come when `drain` ends their session.
+   */
+  handOver(options: { readonly graceMs: number }): void;
   /** GOAWAY to all; resolves when no stream is left or at the deadline, then the rest is reset with "shutdown". */
   drain(options: { readonly graceMs: number }): Promise<void>;
   /** At once. */
@@ -74,7 +79,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
   #generation = 0;
   #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
-  #phase: "open" | "draining" | "closed" = "open";
+  #phase: "open" | "leaving" | "draining" | "closed" = "open";
   readonly #drainWaiters = new Set<() => void>();
 
   constructor(options: TunnelServerOptions<I>) {
@@ -98,10 +103,20 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     this.#gate.handle(request, socket, head);
   }
 
+  handOver(options: { readonly graceMs: number }): void {
+    if (this.#phase !== "open") return;
+    this.#phase = "leaving";
+    const spreadMs = this.#spreadMs(options.graceMs);
+    for (const link of this.#links) {
+      if (link.session === undefined) link.close("shutdown");
+      else link.move(Math.round(Math.random() * spreadMs));
+    }
+  }
+
   async drain(options: { readonly graceMs: number }): Promise<void> {
     if (this.#phase === "closed") return;
     this.#phase = "draining";
-    const spreadMs = Math.min(options.graceMs / 2, this.#links.size * RECONNECT_SPREAD_MS);
+    const spreadMs = this.#spreadMs(options.graceMs);
     for (const link of this.#links) {
       if (link.session === undefined) {
         link.close("shutdown");
@@ -172,6 +187,10 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     }
     if (this.#links.size > 0) return;
     for (const resolve of this.#drainWaiters) resolve();
+  }
+
+  #spreadMs(graceMs: number): number {
+    return Math.min(graceMs / 2, this.#links.size * RECONNECT_SPREAD_MS);
   }
 
   #onSocket(socket: WebSocket, identity: I, request: IncomingMessage): void {

@@ -25,6 +25,8 @@ export interface UpgradeGateOptions<I> {
 /** The first that the client offers is spoken. */
 const VERSIONS = [SUBPROTOCOL, V1_SUBPROTOCOL] as const;
 const BUSY_RETRY_MS = 5000;
+/** Its successor, if there is one, listens already. */
+const LEAVING_RETRY_MS = 1000;
 
 /** Everything before the 101: no stranger reaches the mux. */
 export class UpgradeGate<I> {
@@ -57,7 +59,7 @@ export class UpgradeGate<I> {
 
   #refusalOf(request: IncomingMessage): UpgradeAnswer | undefined {
     const { limits } = this.#options;
-    if (this.#options.isClosed()) return busy("shutting-down", "the hub is going away");
+    if (this.#options.isClosed()) return leaving();
     // A browser always sends Origin; a worker never does. A page must not open tunnels with somebody's cookies.
     if (request.headers.origin !== undefined) {
       return { status: 403, code: "origin-not-allowed", message: "workers send no Origin header" };
@@ -82,7 +84,7 @@ export class UpgradeGate<I> {
     }
     if (socket.destroyed) return;
     if (this.#options.isClosed()) {
-      answerUpgrade(socket, busy("shutting-down", "the hub is going away"));
+      answerUpgrade(socket, leaving());
       return;
     }
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -130,6 +132,10 @@ export class UpgradeGate<I> {
 function offeredProtocols(request: IncomingMessage): string[] {
   const names = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
   return names.filter((name) => name !== "");
+}
+
+function leaving(): UpgradeAnswer {
+  return { status: 503, code: "shutting-down", message: "the hub is going away", retryAfterMs: LEAVING_RETRY_MS };
 }
 
 function busy(code: string, message: string): UpgradeAnswer {

@@ -38,6 +38,9 @@ export class V1ServerLink<I> implements ServerLink<I>, V1HubEvents {
     this.session?.closeIfDone();
   }
 
+  /** It stays until it is told to leave, which ends its connection. */
+  move(): void {}
+
   close(code: TunnelErrorCode): void {
     this.#protocol.close(new TunnelError(code), { tells: true });
   }

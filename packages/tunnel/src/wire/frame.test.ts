@@ -101,6 +101,7 @@ test("CONTROL is type 11 with one JSON object", () => {
     encodeHubMessage({ type: "registered", sessionId: "s", generation: 3 }).toString(),
     '{"type":"registered","session":"s","generation":3}',
   );
+  assert.equal(encodeHubMessage({ type: "move", afterMs: 40 }).toString(), '{"type":"move","afterMs":40}');
   assert.equal(
     encodeHubMessage({ type: "refused", code: "name-taken", message: "no", isFatal: true }).toString(),
     '{"type":"refused","code":"name-taken","message":"no","fatal":true}',

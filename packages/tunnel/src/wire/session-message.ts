@@ -21,6 +21,8 @@ export type WorkerMessage =
 /** What a hub says on CONTROL. */
 export type HubMessage =
   | { readonly type: "registered"; readonly sessionId: string; readonly generation: number }
+  /** Another hub takes over at the same address: register there, and serve here until GOAWAY. */
+  | { readonly type: "move"; readonly afterMs: number }
   | {
       readonly type: "refused";
       readonly code: string;
@@ -90,6 +92,8 @@ export function encodeHubMessage(message: HubMessage): Buffer {
   switch (message.type) {
     case "registered":
       return encodeControl({ type: "registered", session: message.sessionId, generation: message.generation });
+    case "move":
+      return encodeControl({ type: "move", afterMs: message.afterMs });
     case "refused":
       return encodeControl({
         type: "refused",
@@ -104,7 +108,11 @@ export function encodeHubMessage(message: HubMessage): Buffer {
 /** Undefined for a type that we do not know. @throws TunnelError "protocol". */
 export function decodeHubMessage(payload: Buffer): HubMessage | undefined {
   const wire = parseControl(payload);
-  const { type, session, generation, code, message, fatal, retryAfterMs } = wire;
+  const { type, session, generation, code, message, fatal, retryAfterMs, afterMs } = wire;
+  if (type === "move") {
+    if (!isWholeNumber(afterMs)) throw malformed("move");
+    return { type, afterMs };
+  }
   if (type === "registered") {
     if (!isWholeNumber(generation)) throw malformed("generation");
     return { type, sessionId: shortText(session), generation };
