@@ -119,8 +119,23 @@ export interface AccessSchema {
     limits: string | null;
     invite_id: string | null;
     joined_at_ms: number;
+    /** When `status` became something other than `active`. */
+    ended_at_ms: number | null;
     version: number;
     revision: number;
+  };
+  /** Users who ask to serve into a group. Decided ones stay. */
+  provider_requests: {
+    id: string;
+    group_id: string;
+    user_id: string;
+    note: string;
+    created_at_ms: number;
+    decided_at_ms: number | null;
+    decision: "approved" | "refused" | null;
+    /** NULL: the operator. */
+    decided_by: string | null;
+    version: number;
   };
   invites: {
     id: string;
@@ -140,6 +155,25 @@ export interface AccessSchema {
     version: number;
   };
   invite_uses: { invite_id: string; user_id: string; used_at_ms: number };
+  /** Machines that wait for somebody to say that they may serve in their name. Gone some minutes later. */
+  device_joins: {
+    id: string;
+    /** Of what the machine asks with. */
+    secret_hash: string;
+    /** Of what the person types. */
+    code_hash: string;
+    invite_id: string;
+    /** As the machine names itself. */
+    machine: string;
+    address: string;
+    created_at_ms: number;
+    expires_at_ms: number;
+    confirmed_by: string | null;
+    confirmed_at_ms: number | null;
+    /** Refused by the person, or the key was handed out. */
+    ended_at_ms: number | null;
+    outcome: "refused" | "used" | null;
+  };
   /** Whose model name it is within a group: the first to serve it, as long as the group's owner does not say otherwise. */
   model_claims: {
     group_id: string;

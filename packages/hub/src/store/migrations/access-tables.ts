@@ -7,8 +7,11 @@ import type { Schema } from "../schema.ts";
 export async function accessTables(db: Transaction<Schema>): Promise<void> {
   await users(db);
   await signingIn(db);
+  await credentials(db);
   await groups(db);
+  await memberships(db);
   await invites(db);
+  await requests(db);
   await records(db);
   await keys(db);
 }
@@ -67,6 +70,10 @@ async function signingIn(db: Transaction<Schema>): Promise<void> {
     .addColumn("expires_at_ms", "bigint", (column) => column.notNull())
     .addColumn("used_at_ms", "bigint")
     .execute();
+}
+
+/** Other ways to show who one is. */
+async function credentials(db: Transaction<Schema>): Promise<void> {
   await db.schema
     .createTable("linked_accounts")
     .addColumn("id", "text", (column) => column.primaryKey())
@@ -126,33 +133,6 @@ async function groups(db: Transaction<Schema>): Promise<void> {
   await sql`create unique index groups_by_slug on groups (slug) where deleted_at_ms is null`.execute(db);
   await db.schema.createIndex("groups_by_owner").on("groups").column("owner_id").execute();
   await db.schema.createIndex("groups_by_revision").on("groups").column("revision").execute();
-  await db.schema
-    .createTable("memberships")
-    .addColumn("group_id", "text", (column) => column.notNull().references("groups.id"))
-    .addColumn("user_id", "text", (column) => column.notNull().references("users.id"))
-    .addColumn("role", "text", (column) => column.notNull().check(sql`role in ('owner', 'provider', 'member')`))
-    .addColumn("status", "text", (column) =>
-      column.notNull().check(sql`status in ('active', 'left', 'removed', 'banned')`),
-    )
-    .addColumn("expires_at_ms", "bigint")
-    .addColumn("limits", "text")
-    .addColumn("invite_id", "text")
-    .addColumn("joined_at_ms", "bigint", (column) => column.notNull())
-    .addColumn("version", "bigint", (column) => column.notNull())
-    .addColumn("revision", "bigint", (column) => column.notNull())
-    .addPrimaryKeyConstraint("memberships_key", ["group_id", "user_id"])
-    .execute();
-  await db.schema.createIndex("memberships_by_user").on("memberships").column("user_id").execute();
-  await db.schema.createIndex("memberships_by_revision").on("memberships").column("revision").execute();
-  await db.schema
-    .createTable("model_claims")
-    .addColumn("group_id", "text", (column) => column.notNull().references("groups.id"))
-    .addColumn("model", "text", (column) => column.notNull())
-    .addColumn("owner_id", "text", (column) => column.notNull())
-    .addColumn("also", "text", (column) => column.notNull())
-    .addColumn("claimed_at_ms", "bigint", (column) => column.notNull())
-    .addPrimaryKeyConstraint("model_claims_key", ["group_id", "model"])
-    .execute();
   await db
     .insertInto("groups")
     .values({
@@ -168,6 +148,37 @@ async function groups(db: Transaction<Schema>): Promise<void> {
       version: 1,
       revision: 0,
     })
+    .execute();
+}
+
+async function memberships(db: Transaction<Schema>): Promise<void> {
+  await db.schema
+    .createTable("memberships")
+    .addColumn("group_id", "text", (column) => column.notNull().references("groups.id"))
+    .addColumn("user_id", "text", (column) => column.notNull().references("users.id"))
+    .addColumn("role", "text", (column) => column.notNull().check(sql`role in ('owner', 'provider', 'member')`))
+    .addColumn("status", "text", (column) =>
+      column.notNull().check(sql`status in ('active', 'left', 'removed', 'banned')`),
+    )
+    .addColumn("expires_at_ms", "bigint")
+    .addColumn("limits", "text")
+    .addColumn("invite_id", "text")
+    .addColumn("joined_at_ms", "bigint", (column) => column.notNull())
+    .addColumn("ended_at_ms", "bigint")
+    .addColumn("version", "bigint", (column) => column.notNull())
+    .addColumn("revision", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("memberships_key", ["group_id", "user_id"])
+    .execute();
+  await db.schema.createIndex("memberships_by_user").on("memberships").column("user_id").execute();
+  await db.schema.createIndex("memberships_by_revision").on("memberships").column("revision").execute();
+  await db.schema
+    .createTable("model_claims")
+    .addColumn("group_id", "text", (column) => column.notNull().references("groups.id"))
+    .addColumn("model", "text", (column) => column.notNull())
+    .addColumn("owner_id", "text", (column) => column.notNull())
+    .addColumn("also", "text", (column) => column.notNull())
+    .addColumn("claimed_at_ms", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("model_claims_key", ["group_id", "model"])
     .execute();
 }
 
@@ -197,6 +208,41 @@ async function invites(db: Transaction<Schema>): Promise<void> {
     .addColumn("user_id", "text", (column) => column.notNull().references("users.id"))
     .addColumn("used_at_ms", "bigint", (column) => column.notNull())
     .addPrimaryKeyConstraint("invite_uses_key", ["invite_id", "user_id"])
+    .execute();
+}
+
+/** What waits for somebody's decision. */
+async function requests(db: Transaction<Schema>): Promise<void> {
+  await db.schema
+    .createTable("provider_requests")
+    .addColumn("id", "text", (column) => column.primaryKey())
+    .addColumn("group_id", "text", (column) => column.notNull().references("groups.id"))
+    .addColumn("user_id", "text", (column) => column.notNull().references("users.id"))
+    .addColumn("note", "text", (column) => column.notNull())
+    .addColumn("created_at_ms", "bigint", (column) => column.notNull())
+    .addColumn("decided_at_ms", "bigint")
+    .addColumn("decision", "text", (column) => column.check(sql`decision in ('approved', 'refused')`))
+    .addColumn("decided_by", "text", (column) => column.references("users.id"))
+    .addColumn("version", "bigint", (column) => column.notNull())
+    .execute();
+  await sql`create unique index provider_requests_open on provider_requests (group_id, user_id) where decided_at_ms is null`.execute(
+    db,
+  );
+  await db.schema.createIndex("provider_requests_by_user").on("provider_requests").column("user_id").execute();
+  await db.schema
+    .createTable("device_joins")
+    .addColumn("id", "text", (column) => column.primaryKey())
+    .addColumn("secret_hash", "text", (column) => column.notNull().unique())
+    .addColumn("code_hash", "text", (column) => column.notNull().unique())
+    .addColumn("invite_id", "text", (column) => column.notNull().references("invites.id"))
+    .addColumn("machine", "text", (column) => column.notNull())
+    .addColumn("address", "text", (column) => column.notNull())
+    .addColumn("created_at_ms", "bigint", (column) => column.notNull())
+    .addColumn("expires_at_ms", "bigint", (column) => column.notNull())
+    .addColumn("confirmed_by", "text", (column) => column.references("users.id"))
+    .addColumn("confirmed_at_ms", "bigint")
+    .addColumn("ended_at_ms", "bigint")
+    .addColumn("outcome", "text", (column) => column.check(sql`outcome in ('refused', 'used')`))
     .execute();
 }
 
