@@ -1,4 +1,6 @@
 export type StoreErrorCode =
+  /** A row with that name or address is there already. */
+  | "conflict"
   | "locked"
   | "disk-full"
   | "read-only"

@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { Kysely } from "kysely";
 
 import { KyselyKeyStore } from "../kysely-key-store.ts";
-import { migrate } from "../migrations.ts";
+import { migrate } from "../migrate.ts";
 import type { Schema } from "../schema.ts";
 import { StoreError } from "../store-error.ts";
 import type { Store, StoreOptions } from "../store.ts";
@@ -32,7 +32,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       database.exec(`pragma synchronous = ${options.durability === "every-commit" ? "full" : "normal"}`);
       database.exec(`pragma journal_size_limit = ${MAX_IDLE_WAL_BYTES}`);
       const db = new Kysely<Schema>({ dialect: nodeSqliteDialect(connection) });
-      await migrate(db);
+      await migrate(db, { dialect: "sqlite" });
       const watched = new SqliteDatabase(db, database);
       return {
         database: watched,

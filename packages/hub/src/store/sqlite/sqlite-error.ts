@@ -9,11 +9,15 @@ const FULL = 13;
 const CANTOPEN = 14;
 const NOTADB = 26;
 
+/** Extended ones: a unique index or a primary key has the value already. */
+const CONFLICTS: readonly number[] = [1555, 2067];
+
 /** `thrown` by `node:sqlite`, as something an operator can act on. Anything else is given back as it is. */
 export function toStoreError(thrown: unknown, path: string): unknown {
   const code = sqliteCode(thrown);
   if (code === undefined || thrown instanceof StoreError) return thrown;
   const options = { cause: thrown };
+  if (CONFLICTS.includes(code)) return new StoreError("conflict", "Another row has this value already.", options);
   switch (code & 0xff) {
     case BUSY:
     case LOCKED:

@@ -1,37 +1,8 @@
-import type { SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
 
 import type { RequestLogStore, RequestRecord } from "../request-log-store.ts";
-import type { Schema } from "../schema.ts";
+import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, toColumn, toRequestRecord } from "../request-row.ts";
 import { type SqliteConnection, whenUnlocked } from "./when-unlocked.ts";
-
-/** A key's last use is kept to the minute: a busy key costs one update a minute, not one a request. */
-const LAST_USED_STEP_MS = 60_000;
-
-/** Each column and the field of the record that it holds. */
-const FIELD_OF_COLUMN = {
-  request_id: "requestId",
-  started_at_ms: "startedAtMs",
-  key_id: "keyId",
-  key_name: "keyName",
-  model: "model",
-  route: "route",
-  method: "method",
-  streamed: "streamed",
-  status: "status",
-  outcome: "outcome",
-  error_code: "errorCode",
-  worker_id: "workerId",
-  target: "target",
-  attempts: "attempts",
-  request_bytes: "requestBytes",
-  response_bytes: "responseBytes",
-  input_tokens: "inputTokens",
-  output_tokens: "outputTokens",
-  cache_read_tokens: "cacheReadTokens",
-  reasoning_tokens: "reasoningTokens",
-  first_byte_ms: "firstByteMs",
-  total_ms: "totalMs",
-} as const satisfies Record<Exclude<keyof Schema["request_log"], "id">, keyof RequestRecord>;
 
 const FIELDS = Object.values(FIELD_OF_COLUMN);
 const COLUMNS = Object.keys(FIELD_OF_COLUMN).join(", ");
@@ -105,20 +76,4 @@ export class SqliteRequestLogStore implements RequestLogStore {
       throw thrown;
     }
   }
-}
-
-function toColumn(value: RequestRecord[keyof RequestRecord]): SQLInputValue {
-  if (value === undefined || value === null) return null;
-  if (typeof value === "boolean") return value ? 1 : 0;
-  return typeof value === "number" ? Math.round(value) : value;
-}
-
-function toRequestRecord(row: Record<string, SQLOutputValue>): RequestRecord {
-  const record: Record<string, unknown> = {};
-  for (const [column, field] of Object.entries(FIELD_OF_COLUMN)) {
-    const value = row[column];
-    if (value !== null) record[field] = field === "streamed" ? value === 1 : value;
-  }
-  // The schema's NOT NULL columns are the fields that a record must have, and only `insertBatch` writes the table.
-  return record as unknown as RequestRecord;
 }

@@ -7,7 +7,7 @@ import { test } from "node:test";
 
 import { temporaryFolder } from "../../temporary-folder.ts";
 import { keyStoreContract } from "../key-store.contract.ts";
-import { MIGRATIONS } from "../migrations.ts";
+import { MIGRATIONS } from "../migrate.ts";
 import { openStore } from "../open-store.ts";
 import { requestLogStoreContract } from "../request-log-store.contract.ts";
 import { StoreError } from "../store-error.ts";
@@ -160,6 +160,6 @@ test("a database that somebody holds is said to be locked", async () => {
   await store.keys.insert(KEY);
 });
 
-test("only SQLite addresses are opened", async () => {
-  await assert.rejects(openStore("postgres://db/hub"), { code: "unsupported" });
+test("an address of another kind is refused", async () => {
+  await assert.rejects(openStore("mysql://db/hub"), { code: "unsupported" });
 });

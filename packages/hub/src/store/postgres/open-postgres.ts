@@ -1,0 +1,83 @@
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from "kysely";
+import pg from "pg";
+
+import { KyselyKeyStore } from "../kysely-key-store.ts";
+import { migrate } from "../migrate.ts";
+import type { Schema } from "../schema.ts";
+import type { Store, StoreOptions } from "../store.ts";
+import { connectionConfig, MAX_CONNECTIONS } from "./postgres-connection.ts";
+import { PostgresDatabase } from "./postgres-database.ts";
+import { toStoreError } from "./postgres-error.ts";
+import { PostgresRequestLogStore } from "./postgres-request-log-store.ts";
+
+/** Any number that no other program uses: who changes tables holds this advisory lock. */
+const MIGRATION_LOCK = 7_066_107;
+
+/** Opens the database at `url` (`postgres://…`), which must be there; its tables are made. Several hubs may share it. */
+export async function openPostgresStore(url: string, options: StoreOptions): Promise<Store> {
+  const explain = (thrown: unknown): unknown => toStoreError(thrown, url);
+  const config = connectionConfig(url, options);
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: openPool(config, options, explain) }) });
+  try {
+    await migrate(db, {
+      dialect: "postgres",
+      lock: (transaction) => sql`select pg_advisory_xact_lock(${MIGRATION_LOCK})`.execute(transaction),
+    });
+  } catch (thrown) {
+    await db.destroy();
+    throw explain(thrown);
+  }
+  const database = new PostgresDatabase(db, config);
+  return {
+    database,
+    keys: new KyselyKeyStore(database),
+    requestLog: new PostgresRequestLogStore(db),
+    [Symbol.asyncDispose]: async () => {
+      await database[Symbol.asyncDispose]();
+      await db.destroy();
+    },
+  };
+}
+
+/** A pool whose errors are for people. */
+function openPool(
+  config: pg.PoolConfig,
+  { durability }: StoreOptions,
+  explain: (thrown: unknown) => unknown,
+): PostgresPool {
+  const pool = new pg.Pool({
+    ...config,
+    max: MAX_CONNECTIONS,
+    allowExitOnIdle: true,
+    ...(durability === "bulk" && { options: "-c synchronous_commit=off" }),
+  });
+  pool.on("error", () => {
+    // An idle connection broke. The pool makes another one when a query needs it, and that query says what is wrong.
+  });
+  return {
+    options: config,
+    end: () => pool.end(),
+    connect: async () => {
+      try {
+        return explaining(await pool.connect(), explain);
+      } catch (thrown) {
+        throw explain(thrown);
+      }
+    },
+  };
+}
+
+function explaining(client: pg.PoolClient, explain: (thrown: unknown) => unknown): PostgresPoolClient {
+  const explaining = {
+    release: (destroy?: boolean) => client.release(destroy),
+    query: async (text: string, parameters: readonly unknown[]) => {
+      try {
+        return await client.query(text, [...parameters]);
+      } catch (thrown) {
+        throw explain(thrown);
+      }
+    },
+  };
+  // Kysely's type also has a query by cursor, which it asks for only when it was given their class. It was not.
+  return explaining as unknown as PostgresPoolClient;
+}

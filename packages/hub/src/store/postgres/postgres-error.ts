@@ -1,0 +1,44 @@
+import { StoreError, type StoreErrorCode } from "../store-error.ts";
+
+/** `thrown` by `pg`, as something an operator can act on. Anything else is given back as it is. */
+export function toStoreError(thrown: unknown, url: string): unknown {
+  if (thrown instanceof StoreError || !(thrown instanceof Error)) return thrown;
+  const known = "code" in thrown ? CAUSES.get(String(thrown.code)) : undefined;
+  const [code, text] = known ?? ["failed", "The database {place} failed: {reason}."];
+  const message = text.replace("{place}", placeOf(url)).replace("{reason}", thrown.message);
+  return new StoreError(code, message, { cause: thrown });
+}
+
+/** Host, port and name of a `postgres://` address, without user and password. */
+export function placeOf(url: string): string {
+  try {
+    const { hostname, port, pathname } = new URL(url);
+    return `${hostname || "the local socket"}${port === "" ? "" : `:${port}`}${pathname}`;
+  } catch {
+    return "the configured address";
+  }
+}
+
+const NOBODY_ANSWERS = "No PostgreSQL answers at {place}. Start it, or correct the address.";
+const NO_SUCH_MACHINE = "There is no machine by the name in {place}.";
+const REFUSED = "PostgreSQL at {place} refuses this user or password.";
+const NO_CONNECTION = "PostgreSQL at {place} takes no connection now: {reason}.";
+
+/** By the code of Node's system errors, or of https://www.postgresql.org/docs/15/errcodes-appendix.html. */
+const CAUSES: ReadonlyMap<string, readonly [StoreErrorCode, string]> = new Map([
+  ["ECONNREFUSED", ["cannot-open", NOBODY_ANSWERS]],
+  ["ENOENT", ["cannot-open", NOBODY_ANSWERS]],
+  ["EHOSTUNREACH", ["cannot-open", NOBODY_ANSWERS]],
+  ["ENOTFOUND", ["cannot-open", NO_SUCH_MACHINE]],
+  ["EAI_AGAIN", ["cannot-open", NO_SUCH_MACHINE]],
+  ["23505", ["conflict", "Another row has this value already."]],
+  ["28P01", ["cannot-open", REFUSED]],
+  ["28000", ["cannot-open", REFUSED]],
+  ["3D000", ["cannot-open", "PostgreSQL has no such database: {place}. Make it with createdb."]],
+  ["42501", ["read-only", "This user may not make or change tables in {place}."]],
+  ["25006", ["read-only", "{place} takes no writes: it is a standby. Name the primary."]],
+  ["53100", ["disk-full", "No space left for the database {place}. Free some disk space."]],
+  ["53300", ["locked", NO_CONNECTION]],
+  ["57P03", ["locked", NO_CONNECTION]],
+  ["55P03", ["locked", "Another program holds a lock in {place}, and waiting did not help."]],
+]);

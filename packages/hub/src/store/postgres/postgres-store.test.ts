@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { test } from "node:test";
+
+import { keyStoreContract } from "../key-store.contract.ts";
+import { openStore } from "../open-store.ts";
+import { requestLogStoreContract } from "../request-log-store.contract.ts";
+import {
+  openTemporaryPostgres,
+  SKIPPED_WITHOUT_POSTGRES,
+  TEST_POSTGRES_URL,
+  temporaryPostgres,
+} from "../test-postgres.ts";
+
+const KEY = { id: "key_1", kind: "api", name: "a", prefix: "sk-a", hash: "h", createdAtMs: 0 } as const;
+
+if (TEST_POSTGRES_URL === undefined) {
+  test("every contract of the store holds on PostgreSQL", SKIPPED_WITHOUT_POSTGRES, () => {});
+} else {
+  keyStoreContract("postgres", openTemporaryPostgres);
+  requestLogStoreContract("postgres", openTemporaryPostgres);
+}
+
+test("a change by another hub reaches a watcher", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+  await using watching = await openStore(place.url);
+  await using other = await openStore(place.url);
+  const told = Promise.withResolvers<void>();
+  let listening = Promise.withResolvers<void>();
+  watching.database.watch(() => {
+    listening.resolve();
+    watching.keys.changedSince(0, 1).then(([key]) => key !== undefined && told.resolve(), told.reject);
+  });
+  await listening.promise;
+
+  await other.keys.insert(KEY);
+
+  await told.promise;
+});
+
+test("a watcher is told again after its connection broke", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+  await using watching = await openStore(place.url);
+  await using other = await openStore(place.url);
+  let calls = 0;
+  let next = Promise.withResolvers<void>();
+  watching.database.watch(() => {
+    calls += 1;
+    next.resolve();
+    next = Promise.withResolvers<void>();
+  });
+  await next.promise;
+
+  await endListeners(place.url);
+  // Once because the connection broke, once because it stands again.
+  while (calls < 3) await next.promise;
+  const heard = next.promise;
+  await other.keys.insert(KEY);
+
+  await heard;
+});
+
+test("three hubs that open a new database at once all succeed", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+
+  const stores = await Promise.all([1, 2, 3].map(() => openStore(place.url)));
+
+  await Promise.all(stores.map((store, index) => store.keys.insert({ ...KEY, id: `key_${index}`, hash: `h${index}` })));
+  const changed = (await stores[0]?.keys.changedSince(0, 10)) ?? [];
+  assert.deepEqual(
+    changed.map((key) => key.revision),
+    [1, 2, 3],
+  );
+  await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()));
+});
+
+test("a server that is not there is named, without user and password", async () => {
+  const free = createServer().listen(0, "127.0.0.1");
+  await once(free, "listening");
+  const address = free.address();
+  const port = typeof address === "object" ? address?.port : undefined;
+  free.close();
+  await once(free, "close");
+
+  await assert.rejects(openStore(`postgres://me:secret@127.0.0.1:${port}/tokilake`), {
+    code: "cannot-open",
+    message: `No PostgreSQL answers at 127.0.0.1:${port}/tokilake. Start it, or correct the address.`,
+  });
+});
+
+test("a database that is not there is named with what makes it", SKIPPED_WITHOUT_POSTGRES, async () => {
+  const url = new URL(TEST_POSTGRES_URL ?? "");
+  url.pathname = "/nowhere";
+
+  await assert.rejects(openStore(url.href), { code: "cannot-open", message: /no such database.*createdb/ });
+});
+
+/** As an administrator would: the connections that wait for notifications end. */
+async function endListeners(url: string): Promise<void> {
+  await using admin = await openStore(url);
+  const { sql } = await import("kysely");
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity
+    where query = 'listen tokilake_changes' and pid <> pg_backend_pid()`.execute(admin.database.db);
+}
