@@ -208,12 +208,11 @@ export interface AccessSchema {
   idempotent_answers: {
     /** SHA-256 of who asked and the key. */
     id: string;
+    actor_id: string;
     /** SHA-256 of method, path and body. */
     request_hash: string;
     created_at_ms: number;
-    /** NULL while it is being answered. */
-    status: number | null;
-    /** Encrypted with a key that only the Idempotency-Key gives: it may hold a secret. */
+    /** Encrypted with a key that only the Idempotency-Key gives: it may hold a secret. NULL while it is being made. */
     answer: string | null;
   };
 }

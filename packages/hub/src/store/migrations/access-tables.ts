@@ -264,16 +264,29 @@ async function records(db: Transaction<Schema>): Promise<void> {
     .addColumn("before", "text")
     .addColumn("after", "text")
     .execute();
-  await db.schema.createIndex("audit_log_by_object").on("audit_log").columns(["object_type", "object_id"]).execute();
-  await db.schema.createIndex("audit_log_by_group").on("audit_log").column("group_id").execute();
+  // Each ends with the id, by which pages go on: no filter has to sort.
+  const indexes = { object: ["object_type", "object_id"], group: ["group_id"], actor: ["actor_id"] } as const;
+  for (const [name, columns] of Object.entries(indexes)) {
+    await db.schema
+      .createIndex(`audit_log_by_${name}`)
+      .on("audit_log")
+      .columns([...columns, "id"])
+      .execute();
+  }
   await db.schema
     .createTable("idempotent_answers")
     .addColumn("id", "text", (column) => column.primaryKey())
+    .addColumn("actor_id", "text", (column) => column.notNull())
     .addColumn("request_hash", "text", (column) => column.notNull())
     .addColumn("created_at_ms", "bigint", (column) => column.notNull())
-    .addColumn("status", "integer")
     .addColumn("answer", "text")
     .execute();
+  await db.schema
+    .createIndex("idempotent_answers_by_actor")
+    .on("idempotent_answers")
+    .columns(["actor_id", "created_at_ms"])
+    .execute();
+  await db.schema.createIndex("idempotent_answers_by_age").on("idempotent_answers").column("created_at_ms").execute();
 }
 
 /** Keys that were there before belong to the operator, and so do the workers that use them. */
