@@ -66,6 +66,24 @@ test("a link that is down is told once, however many connections notice", () => 
   assert.deepEqual(lines.slice(1), ["warn: connection to hub.example.com lost (gone); next attempt in 1 s"]);
 });
 
+test("a hub that is replaced is told once, without alarm, and when the worker is at the new one", () => {
+  const moving: LinkState = { is: "waiting", attempt: 1, retryInMs: 20, reason: "replaced", code: "moving" };
+  const lines = logged([
+    [CONNECTED, 2, 2],
+    [CONNECTED, 1, 2, true],
+    [moving, 0, 2, true],
+    [moving, 0, 2, true],
+    [{ is: "connecting", attempt: 1 }, 0, 2, true],
+    [CONNECTED, 1, 2, true],
+    [CONNECTED, 2, 2],
+  ]);
+
+  assert.deepEqual(lines.slice(1), [
+    "info: hub.example.com is being replaced; running streams go on",
+    "info: connected to hub.example.com (2 connections)",
+  ]);
+});
+
 test("of a hub that stays away the first attempt that is seen, then the 2nd, 4th, 8th … is told", () => {
   const lines = logged([
     [CONNECTED, 1, 1],

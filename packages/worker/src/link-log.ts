@@ -31,6 +31,7 @@ export class LinkLog {
     switch (state.is) {
       case "waiting": {
         // Of a hub that stays away, the 1st, 2nd, 4th, 8th … attempt is told. What a hub says is told each time.
+        if (state.code === "moving") return this.#wasWaiting ? "debug" : "info";
         const isAway = state.code === "lost" || state.code === "unreachable";
         const isTold = !isAway || !this.#wasWaiting || (state.attempt & (state.attempt - 1)) === 0;
         return isTold ? "warn" : "debug";

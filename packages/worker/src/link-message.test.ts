@@ -12,6 +12,7 @@ test("a link that waits says why and for how long, in the owner's words", () => 
     linkLine({ ...WAITING, code: "lost", reason: "worker-lost: the connection closed (1006)", retryInMs: 250 }, HUB),
     linkLine({ ...WAITING, code: "auth", reason: "unknown key", retryInMs: 300_000 }, HUB),
     linkLine({ ...WAITING, code: "refused:busy", reason: "too many workers" }, HUB),
+    linkLine({ ...WAITING, code: "moving", reason: "the hub is being replaced" }, HUB),
   ];
 
   assert.deepEqual(lines, [
@@ -19,6 +20,7 @@ test("a link that waits says why and for how long, in the owner's words", () => 
     "connection to hub.example.com lost (the connection closed (1006)); next attempt in 250 ms",
     "hub.example.com refused the token (unknown key); is the worker key revoked?; next attempt in 300 s",
     "hub.example.com does not take this worker now (too many workers); next attempt in 2 s",
+    "hub.example.com is being replaced; running streams go on",
   ]);
 });
 

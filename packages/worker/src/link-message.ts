@@ -9,6 +9,7 @@ export function linkLine(state: LinkState, hub: URL, connections?: Pick<Connecti
     case "connecting":
       return state.attempt > 1 ? `connecting to ${hub.host} (attempt ${state.attempt})` : `connecting to ${hub.host}`;
     case "waiting":
+      if (state.code === "moving") return `${hub.host} is being replaced; running streams go on`;
       return `${waitingReason(state, hub)}; next attempt in ${seconds(state.retryInMs)}`;
     case "connected":
       return `connected to ${hub.host}${connectionCount(connections)}`;
