@@ -425,6 +425,18 @@ test("of too many cancelled requests the oldest is forgotten", () => {
   assert.ok(hub.said().includes("2 FIN"));
 });
 
+test("a worker that answers the cancellations of a hundred clients at once keeps its session", () => {
+  const hub = Hub.registered();
+  const streams = Array.from({ length: 100 }, (_, index) => hub.ask({ requestId: `r${index}` }));
+  for (const stream of streams) stream.reset("cancelled");
+
+  hub.receive(...streams.map((stream) => cancelAck(stream.id, "cancel_noop")));
+  assert.deepEqual(hub.ended, []);
+
+  hub.receive(...Array.from({ length: 20 }, () => cancelAck(2, "cancel_noop")));
+  assert.equal(hub.ended[0]?.code, "abuse", "answers that nobody asked for still count");
+});
+
 test("a reader that leaves cancels", async () => {
   const hub = Hub.registered();
   const stream = hub.ask();

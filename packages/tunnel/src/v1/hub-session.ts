@@ -193,6 +193,8 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
 
   sendCancel(requestId: string, streamId: number): void {
     const ownId = `${this.#facts?.namespace ?? ""}:cancel:${streamId}`;
+    // The worker answers each: a hundred clients that hang up at once are no abuse of its.
+    this.#messageRate.earn(1);
     this.#say({ type: "cancel_request", requestId: ownId, targetRequestId: requestId, reason: CANCEL_REASON });
   }
 
