@@ -4,7 +4,12 @@ export { connectTunnel, type TunnelClient, type TunnelClientOptions } from "./cl
 export { TUNNEL_ERROR_NUMBERS, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from "./tunnel-error.ts";
 export type { TunnelLog } from "./tunnel-log.ts";
 export { TunnelRefusal, type TunnelRefusalOptions } from "./tunnel-refusal.ts";
-export { createTunnelServer, type TunnelServer, type TunnelServerOptions } from "./server/tunnel-server.ts";
+export {
+  createTunnelServer,
+  type TunnelPeer,
+  type TunnelServer,
+  type TunnelServerOptions,
+} from "./server/tunnel-server.ts";
 export type { Registration, TunnelSession } from "./tunnel-session.ts";
 export { closeReason, WEBSOCKET_LIMITS, type WebSocketClose } from "./websocket/message-record.ts";
 export {

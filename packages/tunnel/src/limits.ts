@@ -76,6 +76,15 @@ export const TUNNEL_LIMITS = {
   maxSessions: 10_000,
   /** Sockets in the upgrade or without REGISTER, so far. A flood of strangers costs at most this times 20 KB. */
   maxPendingSessions: 1024,
+  /** Of those, from one network: an IPv4 address or the /64 of an IPv6 one. */
+  maxPendingPerNetwork: 512,
+  /** Of those, of one owner (`ownerOf`, such as the key). Fewer, so that one key does not lock its neighbours out. */
+  maxPendingPerOwner: 128,
+  /** Connections of one owner, registered or not. A worker has two, so these are 500 workers. */
+  maxSessionsPerOwner: 1000,
+  /** Upgrades of one owner, and how many at once: all its workers come back when a hub restarts. */
+  connectsPerSecondPerOwner: 20,
+  connectBurstPerOwner: 256,
   /** A superseded session gets so long for its running streams. */
   supersedeGraceMs: 5 * SECOND,
   /** Take-overs by another instance in `takeOverWindowMs`; then the newer is refused: two processes use one worker id. */

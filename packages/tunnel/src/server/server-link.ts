@@ -32,7 +32,7 @@ export interface LinkOwner<I> {
   /** Checks who registers. @throws TunnelRefusal to refuse. */
   admit(link: ServerLink<I>, registration: Registration): void;
   nextGeneration(): number;
-  onRegistered(session: ServerSession<I>): void;
+  onRegistered(link: ServerLink<I>, session: ServerSession<I>): void;
   onUpdate(session: ServerSession<I>, details: unknown): void;
   onEnd(link: ServerLink<I>, error: TunnelError): void;
 }
@@ -152,7 +152,7 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
     this.session = session;
     const { id: sessionId, generation } = session;
     this.#mux.sendControl(encodeHubMessage({ type: "registered", sessionId, generation }));
-    this.#owner.onRegistered(session);
+    this.#owner.onRegistered(this, session);
   }
 
   #refuse(refusal: TunnelRefusal): void {

@@ -12,10 +12,11 @@ import type { TunnelError } from "../tunnel-error.ts";
 import { SILENT_LOG, type TunnelLog } from "../tunnel-log.ts";
 import { TunnelRefusal } from "../tunnel-refusal.ts";
 import type { Registration, TunnelSession } from "../tunnel-session.ts";
+import { ConnectPlaces, type Place } from "./connect-places.ts";
 import { type LinkOwner, type ServerLink, V2ServerLink } from "./server-link.ts";
 import type { ServerSession } from "./server-session.ts";
 import { SessionRegistry } from "./session-registry.ts";
-import { UpgradeGate } from "./upgrade-gate.ts";
+import { type Admitted, UpgradeGate } from "./upgrade-gate.ts";
 import { V1ServerLink } from "./v1-server-link.ts";
 
 /** A drained hub asks its workers to come back one after the other, so far apart. */
@@ -29,6 +30,10 @@ export interface TunnelServerOptions<I> {
    * A worker of version 1 may send it without `Bearer`, or as `access_token` or `token` in the query.
    */
   authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
+  /** Where a connection comes from, when the program knows better than the socket: behind a proxy. */
+  clientOf?(request: IncomingMessage): TunnelPeer;
+  /** Whose connection it is, for the limits of each owner. Absent: there are none. */
+  ownerOf?(identity: I): string;
   /** After REGISTER, before any state changes. Throw TunnelRefusal to refuse. */
   register(identity: I, registration: Registration): void;
   onSession(session: TunnelSession<I>): void;
@@ -43,6 +48,13 @@ export interface TunnelServerOptions<I> {
   readonly allowNoSubprotocol?: boolean;
   readonly limits?: Partial<TunnelLimits>;
   readonly log?: TunnelLog;
+}
+
+/** Where a connection comes from. */
+export interface TunnelPeer {
+  readonly ip: string;
+  /** What limits count by, such as the /64 of an IPv6 address. */
+  readonly network: string;
 }
 
 export interface TunnelServer<I> {
@@ -75,7 +87,8 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
   readonly #gate: UpgradeGate<I>;
   readonly #registry: SessionRegistry<ServerSession<I>>;
   /** All connections from the 101 on, registered or not. */
-  readonly #links = new Set<ServerLink<I>>();
+  readonly #links = new Map<ServerLink<I>, Place>();
+  readonly #places: ConnectPlaces;
   #generation = 0;
   #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -88,14 +101,18 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     this.#limits = limitsWith(options.limits);
     this.#pool = poolOf(this.#limits);
     this.#registry = new SessionRegistry(this.#limits);
+    this.#places = new ConnectPlaces(this.#limits);
     this.#gate = new UpgradeGate({
       limits: this.#limits,
       log: this.#log,
       allowNoSubprotocol: options.allowNoSubprotocol ?? false,
       authenticate: (bearer, request) => options.authenticate(bearer, request),
-      linkCounts: () => ({ sessions: this.sessions.size, pending: this.#links.size - this.sessions.size }),
+      places: this.#places,
+      networkOf: (request) => this.#clientOf(request).network,
+      ownerOf: (identity) => options.ownerOf?.(identity),
+      sessionCount: () => this.sessions.size,
       isClosed: () => this.#phase !== "open",
-      onSocket: (socket, identity, request) => this.#onSocket(socket, identity, request),
+      onSocket: (socket, admitted) => this.#onSocket(socket, admitted),
     });
   }
 
@@ -107,7 +124,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     if (this.#phase !== "open") return;
     this.#phase = "leaving";
     const spreadMs = this.#spreadMs(options.graceMs);
-    for (const link of this.#links) {
+    for (const link of this.#links.keys()) {
       if (link.session === undefined) link.close("shutdown");
       else link.move(Math.round(Math.random() * spreadMs));
     }
@@ -117,7 +134,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     if (this.#phase === "closed") return;
     this.#phase = "draining";
     const spreadMs = this.#spreadMs(options.graceMs);
-    for (const link of this.#links) {
+    for (const link of this.#links.keys()) {
       if (link.session === undefined) {
         link.close("shutdown");
         continue;
@@ -134,7 +151,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     this.#phase = "closed";
     clearInterval(this.#timer);
     this.#timer = undefined;
-    for (const link of this.#links) link.close("shutdown");
+    for (const link of this.#links.keys()) link.close("shutdown");
   }
 
   admit(link: ServerLink<I>, registration: Registration): void {
@@ -155,7 +172,8 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     return this.#generation;
   }
 
-  onRegistered(session: ServerSession<I>): void {
+  onRegistered(link: ServerLink<I>, session: ServerSession<I>): void {
+    this.#links.get(link)?.registered();
     const superseded = this.#registry.add(session, performance.now());
     this.sessions.add(session);
     const { workerId, software } = session.registration;
@@ -174,6 +192,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
   }
 
   onEnd(link: ServerLink<I>, error: TunnelError): void {
+    this.#links.get(link)?.leave();
     this.#links.delete(link);
     const { session } = link;
     if (session !== undefined) {
@@ -193,11 +212,16 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     return Math.min(graceMs / 2, this.#links.size * RECONNECT_SPREAD_MS);
   }
 
-  #onSocket(socket: WebSocket, identity: I, request: IncomingMessage): void {
+  #clientOf(request: IncomingMessage): TunnelPeer {
+    const ip = request.socket.remoteAddress ?? "";
+    return this.#options.clientOf?.(request) ?? { ip, network: ip };
+  }
+
+  #onSocket(socket: WebSocket, { identity, request, place }: Admitted<I>): void {
     const options = {
       socket,
       identity,
-      remoteAddress: request.socket.remoteAddress ?? "",
+      remoteAddress: this.#clientOf(request).ip,
       owner: this,
       hubId: this.#options.hubId,
       limits: this.#limits,
@@ -209,16 +233,17 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
       socket.protocol === SUBPROTOCOL
         ? new V2ServerLink<I>(options)
         : new V1ServerLink<I>({ ...options, log: this.#log });
-    this.#links.add(link);
+    this.#links.set(link, place);
     // Sockets keep the process alive, not the watch over them.
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
   #tick(): void {
-    for (const link of this.#links) link.tick();
+    for (const link of this.#links.keys()) link.tick();
     this.#ticks += 1;
     if (this.#ticks % PRUNE_EVERY_TICKS !== 0) return;
     this.#registry.prune(performance.now());
+    this.#places.prune();
     this.#slabs.trim();
   }
 

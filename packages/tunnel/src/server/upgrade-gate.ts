@@ -6,7 +6,8 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { SUBPROTOCOL, V1_SUBPROTOCOL, WEBSOCKET_OPTIONS } from "../carrier/websocket-carrier.ts";
 import type { TunnelLimits } from "../limits.ts";
 import type { TunnelLog } from "../tunnel-log.ts";
-import { TunnelRefusal } from "../tunnel-refusal.ts";
+import { TunnelRefusal, type TunnelRefusalOptions } from "../tunnel-refusal.ts";
+import type { ConnectPlaces, Place } from "./connect-places.ts";
 import { answerUpgrade, type UpgradeAnswer } from "./upgrade-answer.ts";
 import { bearerToken, v1Token } from "./worker-token.ts";
 
@@ -16,10 +17,20 @@ export interface UpgradeGateOptions<I> {
   /** A client that offers nothing speaks version 1. */
   readonly allowNoSubprotocol: boolean;
   authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
-  /** Connections that exist already. */
-  linkCounts(): { readonly sessions: number; readonly pending: number };
+  readonly places: ConnectPlaces;
+  networkOf(request: IncomingMessage): string;
+  /** Undefined: nobody's in particular. */
+  ownerOf(identity: I): string | undefined;
+  sessionCount(): number;
   isClosed(): boolean;
-  onSocket(socket: WebSocket, identity: I, request: IncomingMessage): void;
+  /** Owns `place` from here. */
+  onSocket(socket: WebSocket, admitted: Admitted<I>): void;
+}
+
+export interface Admitted<I> {
+  readonly identity: I;
+  readonly request: IncomingMessage;
+  readonly place: Place;
 }
 
 /** The first that the client offers is spoken. */
@@ -37,7 +48,6 @@ export class UpgradeGate<I> {
     clientTracking: false,
     handleProtocols: (offered) => VERSIONS.find((version) => offered.has(version)) ?? false,
   });
-  #authenticating = 0;
 
   constructor(options: UpgradeGateOptions<I>) {
     this.#options = options;
@@ -51,10 +61,14 @@ export class UpgradeGate<I> {
       answerUpgrade(socket, refusal);
       return;
     }
-    this.#authenticating += 1;
-    void this.#admit(request, socket, head).finally(() => {
-      this.#authenticating -= 1;
-    });
+    let place: Place;
+    try {
+      place = this.#options.places.enter(this.#options.networkOf(request));
+    } catch (error) {
+      answerUpgrade(socket, this.#answerOf(error));
+      return;
+    }
+    void this.#admit(request, socket, head, place);
   }
 
   #refusalOf(request: IncomingMessage): UpgradeAnswer | undefined {
@@ -68,28 +82,30 @@ export class UpgradeGate<I> {
       const message = `offer a supported version in Sec-WebSocket-Protocol: ${VERSIONS.join(", ")}`;
       return { status: 400, code: "unsupported-version", message };
     }
-    const { sessions, pending } = this.#options.linkCounts();
-    if (sessions >= limits.maxSessions) return busy("too-many-sessions", "the hub is full");
-    if (pending + this.#authenticating >= limits.maxPendingSessions) return busy("busy", "too many are connecting");
+    if (this.#options.sessionCount() >= limits.maxSessions) return busy("too-many-sessions", "the hub is full");
     return undefined;
   }
 
-  async #admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  // oxlint-disable-next-line max-params -- what `upgrade` gives, and the place for it
+  async #admit(request: IncomingMessage, socket: Duplex, head: Buffer, place: Place): Promise<void> {
     let identity: I;
     try {
       identity = await this.#authenticate(request);
+      if (this.#options.isClosed()) throw new TunnelRefusal(leaving());
+      const owner = this.#options.ownerOf(identity);
+      if (owner !== undefined) place.claim(owner, performance.now());
     } catch (error) {
+      place.leave();
       answerUpgrade(socket, this.#answerOf(error));
       return;
     }
-    if (socket.destroyed) return;
-    if (this.#options.isClosed()) {
-      answerUpgrade(socket, leaving());
-      return;
-    }
+    let isTaken = false;
+    // Calls back in this turn; never for a handshake that is wrong, which it answers, or a socket that is gone.
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#options.onSocket(webSocket, identity, request);
+      isTaken = true;
+      this.#options.onSocket(webSocket, { identity, request, place });
     });
+    if (!isTaken) place.leave();
   }
 
   #authenticate(request: IncomingMessage): Promise<I> {
@@ -134,7 +150,7 @@ function offeredProtocols(request: IncomingMessage): string[] {
   return names.filter((name) => name !== "");
 }
 
-function leaving(): UpgradeAnswer {
+function leaving(): TunnelRefusalOptions {
   return { status: 503, code: "shutting-down", message: "the hub is going away", retryAfterMs: LEAVING_RETRY_MS };
 }
 

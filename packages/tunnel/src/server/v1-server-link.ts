@@ -60,7 +60,7 @@ export class V1ServerLink<I> implements ServerLink<I>, V1HubEvents {
       openedAtMs: Date.now(),
     });
     this.session = session;
-    this.#owner.onRegistered(session);
+    this.#owner.onRegistered(this, session);
     return session.generation;
   }
 
