@@ -12,6 +12,8 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The tunnel, both ends", "packages/tunnel/src/limits.ts", "TUNNEL_LIMITS"],
   ["The tunnel's wire format", "packages/tunnel/src/limits.ts", "WIRE_LIMITS"],
   ["The hub: connections", "packages/hub/src/http/http-server.ts", "HTTP_LIMITS"],
+  ["The hub: connections without a key", "packages/hub/src/http/stranger-sockets.ts", "STRANGERS"],
+  ["The hub: failed attempts", "packages/hub/src/identity/failed-attempts.ts", "FAILED_ATTEMPTS"],
   ["The hub: uploads", "packages/hub/src/http/incoming-body.ts", "SLOW_UPLOAD"],
   ["The hub: an answer before the upload's end", "packages/hub/src/http/early-answer.ts", "EARLY_ANSWER"],
   ["The hub: waiting streams", "packages/hub/src/http/reply.ts", "KEEP_ALIVE_MS"],

@@ -25,6 +25,7 @@ test("without any setting the hub listens on 19981 and keeps its data in ./data"
     },
     assumesTunnelV1: false,
     metricsToken: undefined,
+    trustedProxies: { networks: [], header: "x-forwarded-for" },
     drainGraceMs: 30_000,
     timeouts: { connectMs: 5000, firstTokenMs: 300_000, idleMs: 120_000, totalMs: 1_800_000 },
     modelTimeouts: {},
@@ -83,6 +84,17 @@ test("each number is taken at its bounds and refused one past them", () => {
   for (const port of ["65536", "-1", "1.5", " 1", "0x10"]) {
     assert.throws(() => readConfig({ TOKILAKE_PORT: port }), /TOKILAKE_PORT must be a whole number/);
   }
+});
+
+test("trusted proxies are addresses and blocks; anything else is a mistake", () => {
+  const read = (list: string) => readConfig({ TOKILAKE_TRUSTED_PROXIES: list }).trustedProxies.networks;
+
+  assert.deepEqual(read("10.0.0.0/8, ::1,2001:db8::/32"), ["10.0.0.0/8", "::1", "2001:db8::/32"]);
+  assert.throws(() => read("10.0.0.1, proxy"), /TOKILAKE_TRUSTED_PROXIES must be addresses or CIDR .* not "proxy"/);
+  for (const bad of ["10.0.0.0/33", "10.0.0/8", "::1/129", "10.0.0.0/", "10.0.0.0/8/8", "fe80::1%eth0"]) {
+    assert.throws(() => read(bad), /TOKILAKE_TRUSTED_PROXIES must be addresses/, bad);
+  }
+  assert.throws(() => readConfig({ TOKILAKE_PROXY_HEADER: "x-real-ip" }), /must be one of x-forwarded-for, forwarded/);
 });
 
 test("a configuration file that was asked for must be there and be JSON", () => {

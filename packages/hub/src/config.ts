@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 
 import * as z from "zod";
@@ -13,6 +14,14 @@ export interface Timeouts {
   readonly idleMs: number;
   /** The whole request. */
   readonly totalMs: number;
+}
+
+/** Proxies that say truly who asked them. */
+export interface TrustedProxies {
+  /** Addresses and CIDR blocks. */
+  readonly networks: readonly string[];
+  /** In which header. Only one: what a proxy does not write itself it passes on as a client wrote it. */
+  readonly header: "x-forwarded-for" | "forwarded";
 }
 
 /** Everything an operator can set. Read once at start; the rest of the program is handed values. */
@@ -41,6 +50,7 @@ export interface HubConfig {
   readonly assumesTunnelV1: boolean;
   /** What a scraper of /metrics must send; undefined: anybody may read them. */
   readonly metricsToken: string | undefined;
+  readonly trustedProxies: TrustedProxies;
   /** How long running requests may go on after the first SIGTERM or SIGINT. */
   readonly drainGraceMs: number;
   readonly timeouts: Timeouts;
@@ -90,6 +100,23 @@ const DATABASE_URL = z.string().superRefine((url, context) => {
   }
 });
 
+/** An address or a CIDR block. */
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...more] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || address.includes("%") || more.length > 0) return false;
+  if (bits === undefined) return true;
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+}
+
+const NETWORKS = z.string().transform((text, context) => {
+  const networks = text.split(",").map((each) => each.trim());
+  const wrong = networks.find((each) => each !== "" && !isNetwork(each));
+  if (wrong !== undefined)
+    context.addIssue(`must be addresses or CIDR blocks with commas between them, not "${wrong}"`);
+  return networks.filter((each) => each !== "");
+});
+
 /** The variables this program knows, the only place that names them. */
 const ENVIRONMENT = z.object({
   TOKILAKE_HOST: z.string().min(1).default("0.0.0.0"),
@@ -106,6 +133,8 @@ const ENVIRONMENT = z.object({
   TOKILAKE_MAX_REQUESTS: wholeNumber(1, 1_000_000).default(10_000),
   TOKILAKE_ASSUME_TUNNEL_V1: oneOf(["true", "false"]).default("false"),
   TOKILAKE_METRICS_TOKEN: z.string().min(16, "must have at least 16 characters").exactOptional(),
+  TOKILAKE_TRUSTED_PROXIES: NETWORKS.default([]),
+  TOKILAKE_PROXY_HEADER: oneOf(["x-forwarded-for", "forwarded"]).default("x-forwarded-for"),
   TOKILAKE_DRAIN_GRACE_MS: wholeNumber(0, MAX_TIMEOUT_MS).default(30_000),
   TOKILAKE_CONNECT_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
   TOKILAKE_FIRST_TOKEN_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
@@ -250,6 +279,7 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
     },
     assumesTunnelV1: settings.TOKILAKE_ASSUME_TUNNEL_V1 === "true",
     metricsToken: settings.TOKILAKE_METRICS_TOKEN,
+    trustedProxies: { networks: settings.TOKILAKE_TRUSTED_PROXIES, header: settings.TOKILAKE_PROXY_HEADER },
     drainGraceMs: settings.TOKILAKE_DRAIN_GRACE_MS,
     timeouts: { ...DEFAULT_TIMEOUTS, ...file.timeouts, ...timeoutsOf(settings) },
     modelTimeouts: modelTimeoutsOf(file),

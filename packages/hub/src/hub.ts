@@ -6,13 +6,16 @@ import type { HubConfig } from "./config.ts";
 import { AppError } from "./errors.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { openWorkerDoor } from "./fleet/worker-door.ts";
+import { ClientAddresses } from "./http/client-address.ts";
 import { healthRoutes } from "./http/health-routes.ts";
 import { createHttpServer } from "./http/http-server.ts";
 import { modelRoutes } from "./http/model-routes.ts";
 import { type Route, Router } from "./http/router.ts";
+import { StrangerSockets } from "./http/stranger-sockets.ts";
 import { upgrading, type UpgradeHandler } from "./http/upgrading.ts";
 import { webSocketDoor, type WebSocketDoorDeps } from "./http/websocket-door.ts";
 import { HubLife } from "./hub-life.ts";
+import { FailedAttempts } from "./identity/failed-attempts.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics, MetricSources } from "./observe/metrics.ts";
@@ -58,10 +61,16 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const active = new ActiveRuns();
   const dispatcher: Dispatcher = new Dispatcher(() => fleet.models, deps.random);
   const fleet: Fleet = new Fleet({ log, now, onRoom: (target) => dispatcher.offer(target) });
+  const addresses = new ClientAddresses(config.trustedProxies);
+  const failures = new FailedAttempts(() => performance.now());
+  const strangers = new StrangerSockets();
   const workers = openWorkerDoor({
     hubId: `hub-${randomUUID()}`,
     assumesV1: config.assumesTunnelV1,
     keys,
+    failures,
+    clientOf: (request) => addresses.of(request),
+    onKnown: ({ socket }) => strangers.welcome(socket),
     fleet,
     metrics,
     log,
@@ -73,6 +82,9 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     spools,
     config,
     keys,
+    addresses,
+    failures,
+    strangers,
     admission: FREE_ADMISSION,
     active,
     requestLog,
@@ -85,13 +97,13 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const door = { log, now, isDraining: () => !life.isOpen };
   const router = new Router([
     ...relayRoutes(journey),
-    ...modelRoutes(keys, fleet.models),
-    ...healthRoutes(metrics, { isReady: () => life.isOpen, metricsToken: config.metricsToken }),
+    ...modelRoutes(journey, fleet.models),
+    ...healthRoutes(metrics, { isReady: () => life.isOpen, metricsToken: config.metricsToken, door: journey }),
   ]);
   const upgrade = upgrading(
     new Map([[CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket)], ...webSockets(journey, door)]),
   );
-  const server = createHttpServer({ router, ...door, upgrade });
+  const server = createHttpServer({ router, addresses, strangers, ...door, upgrade });
 
   const forgetKeys = keys.onRevoked((keyId) => {
     fleet.closeKey(keyId);

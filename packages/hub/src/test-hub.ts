@@ -79,6 +79,7 @@ export const TEST_CONFIG: HubConfig = {
   },
   assumesTunnelV1: false,
   metricsToken: undefined,
+  trustedProxies: { networks: [], header: "x-forwarded-for" },
   drainGraceMs: 5_000,
   timeouts: { connectMs: 5_000, firstTokenMs: 5_000, idleMs: 5_000, totalMs: 20_000 },
   modelTimeouts: {},

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
 
-import { createTunnelServer, TunnelRefusal, type TunnelServer } from "@tokilake/tunnel";
+import { createTunnelServer, type TunnelPeer, TunnelRefusal, type TunnelServer } from "@tokilake/tunnel";
 
+import type { FailedAttempts } from "../identity/failed-attempts.ts";
 import type { KeyRing, Principal } from "../identity/key-ring.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -12,6 +13,10 @@ export interface WorkerDoorDeps {
   /** Workers that name no version of the tunnel speak version 1. */
   readonly assumesV1: boolean;
   readonly keys: KeyRing;
+  readonly failures: FailedAttempts;
+  readonly clientOf: (request: IncomingMessage) => TunnelPeer;
+  /** The request showed a valid key. */
+  readonly onKnown: (request: IncomingMessage) => void;
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -24,7 +29,9 @@ export function openWorkerDoor(deps: WorkerDoorDeps): TunnelServer<Principal> {
     hubId: deps.hubId,
     log: deps.log,
     allowNoSubprotocol: deps.assumesV1,
-    authenticate: (bearer, request) => counted(metrics, () => identifyWorker(deps.keys, bearer, request)),
+    authenticate: (bearer, request) => counted(metrics, () => identifyWorker(deps, bearer, request)),
+    clientOf: deps.clientOf,
+    ownerOf: (principal) => principal.keyId,
     register: (principal, registration) => counted(metrics, () => fleet.admit(principal, registration)),
     onSession: (session) => {
       metrics.tunnelConnect("accepted");
@@ -38,15 +45,21 @@ export function openWorkerDoor(deps: WorkerDoorDeps): TunnelServer<Principal> {
   });
 }
 
-function identifyWorker(keys: KeyRing, bearer: string | undefined, request: IncomingMessage): Principal {
+/** A valid key gets in however many others fail from the same address; of those only so many are told why. */
+function identifyWorker(deps: WorkerDoorDeps, bearer: string | undefined, request: IncomingMessage): Principal {
   if (request.headers.origin !== undefined) {
     throw refusal(403, "cross-origin", "the tunnel does not take connections from browsers");
   }
-  if (bearer === undefined) throw refusal(401, "no-key", "send a worker key as Authorization: Bearer wk-…");
-  const identification = keys.identify(bearer, "worker");
-  switch (identification.outcome) {
-    case "known":
-      return identification.principal;
+  const identification = bearer === undefined ? undefined : deps.keys.identify(bearer, "worker");
+  if (identification?.outcome === "known") {
+    deps.onKnown(request);
+    return identification.principal;
+  }
+  const retryAfter = deps.failures.count(deps.clientOf(request).network);
+  if (retryAfter !== undefined) throw tooManyFailures(retryAfter);
+  switch (identification?.outcome) {
+    case undefined:
+      throw refusal(401, "no-key", "send a worker key as Authorization: Bearer wk-…");
     case "wrong-kind":
       throw refusal(403, "wrong-key-kind", "this is an API key; a worker needs a key that begins with wk-");
     case "revoked":
@@ -54,6 +67,15 @@ function identifyWorker(keys: KeyRing, bearer: string | undefined, request: Inco
     case "unknown":
       throw refusal(401, "unknown-key", "this worker key is not known here");
   }
+}
+
+function tooManyFailures(seconds: number): TunnelRefusal {
+  return new TunnelRefusal({
+    status: 429,
+    code: "too-many-failures",
+    message: "too many attempts without a valid worker key came from this address: check the key",
+    retryAfterMs: seconds * 1000,
+  });
 }
 
 function refusal(status: number, code: string, message: string): TunnelRefusal {

@@ -1,8 +1,8 @@
 import { hash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 
-import { AppError } from "../errors.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import { bearerOf } from "./authenticate.ts";
+import { type AuthenticateDeps, bearerOf, refusalOf } from "./authenticate.ts";
 import { answerJson, answerText } from "./json-reply.ts";
 import type { Route } from "./router.ts";
 
@@ -10,17 +10,18 @@ export interface HealthOptions {
   readonly isReady: () => boolean;
   /** What a scraper must send as its bearer token; undefined: anybody may read the metrics. */
   readonly metricsToken: string | undefined;
+  readonly door: AuthenticateDeps;
 }
 
 /** For process supervisors, load balancers and scrapers. They tell counts, never names of keys. */
-export function healthRoutes(metrics: Metrics, { isReady: asksReady, metricsToken }: HealthOptions): readonly Route[] {
+export function healthRoutes(metrics: Metrics, options: HealthOptions): readonly Route[] {
   return [
     { method: "GET", path: "/healthz", handler: (exchange) => answerJson(exchange, 200, { status: "ok" }) },
     {
       method: "GET",
       path: "/readyz",
       handler: (exchange) => {
-        const isReady = asksReady();
+        const isReady = options.isReady();
         answerJson(exchange, isReady ? 200 : 503, { status: isReady ? "ready" : "draining" });
       },
     },
@@ -28,7 +29,7 @@ export function healthRoutes(metrics: Metrics, { isReady: asksReady, metricsToke
       method: "GET",
       path: "/metrics",
       handler: async (exchange) => {
-        checkToken(metricsToken, exchange.request.headers.authorization);
+        checkToken(options, exchange.request);
         const { contentType, text } = await metrics.render();
         answerText(exchange, { status: 200, contentType, text });
       },
@@ -36,13 +37,11 @@ export function healthRoutes(metrics: Metrics, { isReady: asksReady, metricsToke
   ];
 }
 
-/** @throws AppError `invalid_api_key` */
-function checkToken(wanted: string | undefined, authorization: string | undefined): void {
-  if (wanted === undefined) return;
+/** @throws AppError `invalid_api_key`, `rate_limit_exceeded` */
+function checkToken({ metricsToken, door }: HealthOptions, request: IncomingMessage): void {
+  if (metricsToken === undefined) return;
   // Digests have one length, as the comparison needs, and tell nothing of the token's own.
-  const given = hash("sha256", bearerOf(authorization) ?? "", "buffer");
-  if (timingSafeEqual(given, hash("sha256", wanted, "buffer"))) return;
-  throw new AppError("invalid_api_key", 'The metrics need "Authorization: Bearer" and the TOKILAKE_METRICS_TOKEN.', {
-    headers: { "www-authenticate": "Bearer" },
-  });
+  const given = hash("sha256", bearerOf(request.headers.authorization) ?? "", "buffer");
+  if (timingSafeEqual(given, hash("sha256", metricsToken, "buffer"))) return door.strangers.welcome(request.socket);
+  throw refusalOf(door, request, 'The metrics need "Authorization: Bearer" and the TOKILAKE_METRICS_TOKEN.');
 }

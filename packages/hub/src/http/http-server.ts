@@ -4,12 +4,14 @@ import type { Duplex } from "node:stream";
 import { AppError, type ErrorCode } from "../errors.ts";
 import { newId } from "../new-id.ts";
 import type { Log } from "../observe/log.ts";
+import type { ClientAddresses } from "./client-address.ts";
 import { CORS_HEADERS, isCrossOrigin, preflightHeaders } from "./cors.ts";
 import { answering } from "./door.ts";
 import { errorBody, errorStatus } from "./error-body.ts";
 import type { Exchange } from "./exchange.ts";
 import { Reply } from "./reply.ts";
 import type { Router } from "./router.ts";
+import type { StrangerSockets } from "./stranger-sockets.ts";
 
 export const HTTP_LIMITS = {
   /** All of a request's headers, its address included. Larger: 431. */
@@ -26,6 +28,8 @@ export interface HttpDeps {
   readonly router: Router;
   readonly log: Log;
   readonly now: () => number;
+  readonly addresses: ClientAddresses;
+  readonly strangers: StrangerSockets;
   /** While true, each answer closes its connection and new requests are refused. */
   readonly isDraining: () => boolean;
   /** Takes over an `Upgrade` request, or refuses it. Owns the socket from there. */
@@ -47,6 +51,7 @@ export function createHttpServer(deps: HttpDeps): Server {
     noDelay: true,
   });
   server.maxConnections = HTTP_LIMITS.maxConnections;
+  server.on("connection", (socket) => deps.strangers.add(socket, deps.addresses.ofSocket(socket).network));
   server.on("request", (request, response) => void serve(deps, request, response, { waits: false }));
   server.on("checkContinue", (request, response) => void serve(deps, request, response, { waits: true }));
   server.on("upgrade", deps.upgrade);

@@ -1,6 +1,5 @@
 import { AppError } from "../errors.ts";
-import type { KeyRing } from "../identity/key-ring.ts";
-import { authenticate } from "./authenticate.ts";
+import { authenticate, type AuthenticateDeps } from "./authenticate.ts";
 import type { Exchange } from "./exchange.ts";
 import { answerJson } from "./json-reply.ts";
 import type { Route } from "./router.ts";
@@ -14,13 +13,13 @@ export interface ModelDirectory {
 }
 
 /** GET /v1/models and /v1/models/:id (OpenAI API reference, "Models"). An id may contain "/", as it is or as %2F. */
-export function modelRoutes(keys: KeyRing, models: ModelDirectory): readonly Route[] {
+export function modelRoutes(door: AuthenticateDeps, models: ModelDirectory): readonly Route[] {
   return [
     {
       method: "GET",
       path: "/v1/models",
       handler: (exchange) => {
-        authenticate(keys, exchange.request, "api");
+        authenticate(door, exchange.request);
         answerJson(exchange, 200, {
           object: "list",
           data: models.list().map(({ id, sinceMs }) => modelObject(id, sinceMs)),
@@ -31,7 +30,7 @@ export function modelRoutes(keys: KeyRing, models: ModelDirectory): readonly Rou
       method: "GET",
       path: "/v1/models/*",
       handler: (exchange) => {
-        authenticate(keys, exchange.request, "api");
+        authenticate(door, exchange.request);
         const id = modelIdOf(exchange);
         const sinceMs = models.sinceMs(id);
         if (sinceMs === undefined) {

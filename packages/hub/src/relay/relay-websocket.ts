@@ -36,8 +36,7 @@ export async function relayWebSocket(deps: RelayDeps, path: string, exchange: Ha
   exchange.reply.onGone(() => run.cancel(new AppError("client_closed")));
   try {
     const handshake = readHandshake(exchange.request.headers);
-    const { authorization } = handshake;
-    const principal = authenticate(deps.keys, { headers: authorization === undefined ? {} : { authorization } }, "api");
+    const principal = authenticate(deps, exchange.request, handshake.authorization);
     run.principal = principal;
     enter(deps, run);
     const model = modelOf(exchange.query);

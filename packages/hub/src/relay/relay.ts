@@ -2,10 +2,9 @@ import type { Admission, Hold } from "../billing/admission.ts";
 import type { ChannelRequest } from "../channels/channel.ts";
 import { type HubConfig, timeoutsFor } from "../config.ts";
 import { AppError, toAppError } from "../errors.ts";
-import { authenticate } from "../http/authenticate.ts";
+import { authenticate, type AuthenticateDeps } from "../http/authenticate.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { checkAnnouncedLength, IncomingBody } from "../http/incoming-body.ts";
-import type { KeyRing } from "../identity/key-ring.ts";
 import type { RequestLog } from "../observe/request-log.ts";
 import type { ActiveRuns } from "./active-runs.ts";
 import { attempt } from "./attempt.ts";
@@ -19,9 +18,8 @@ import { type BodyStorage, checkContentType, type RequestView, viewRequest } fro
 import { Run } from "./run.ts";
 import type { SpoolRoom } from "./spool.ts";
 
-export interface RelayDeps extends AttemptDeps {
+export interface RelayDeps extends AttemptDeps, AuthenticateDeps {
   readonly config: Pick<HubConfig, "limits" | "timeouts" | "modelTimeouts">;
-  readonly keys: KeyRing;
   readonly admission: Admission;
   readonly active: ActiveRuns;
   readonly requestLog: RequestLog;
@@ -41,7 +39,7 @@ export async function relay(deps: RelayDeps, operation: Operation, exchange: Exc
   let hold: Hold | undefined;
   exchange.reply.onGone(() => run.cancel(new AppError("client_closed")));
   try {
-    const principal = authenticate(deps.keys, exchange.request, "api");
+    const principal = authenticate(deps, exchange.request);
     run.principal = principal;
     enter(deps, run);
     const view = await viewBody(deps, run, operation, exchange);
@@ -181,7 +179,8 @@ export function settle(deps: RelayDeps, run: Run, hold: Hold | undefined): void 
   if (run.principal !== undefined) deps.active.remove(run.principal.keyId, run);
   const record = run.record();
   hold?.settle(record);
-  deps.requestLog.record(record);
+  // Who fails on and on must not push the records of others out of the log.
+  if (run.principal !== undefined || record.errorCode !== "rate_limit_exceeded") deps.requestLog.record(record);
   deps.metrics.requestFinished(record);
 }
 
