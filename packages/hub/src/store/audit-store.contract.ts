@@ -72,6 +72,17 @@ export function auditStoreContract(name: string, open: () => Promise<{ database:
     assert.deepEqual(await auditRecords(store.database.db, {}, { limit: 10 }), []);
   });
 
+  test(`${name}: what was written stays as it is`, async () => {
+    await using store = await open();
+    const { db } = store.database;
+    await audit(db, OPERATOR, { action: "a.b", objectType: "a", objectId: "1" }, 1);
+
+    await assert.rejects(db.updateTable("audit_log").set({ action: "c" }).execute(), /append-only/);
+    await assert.rejects(db.deleteFrom("audit_log").execute(), /append-only/);
+
+    assert.equal((await auditRecords(db, {}, { limit: 10 }))[0]?.action, "a.b");
+  });
+
   test(`${name}: entries are found by actor, action, object, group and time`, async () => {
     await using store = await open();
     const { db } = store.database;

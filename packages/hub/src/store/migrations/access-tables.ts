@@ -1,10 +1,12 @@
 import { type Transaction, sql } from "kysely";
 
 import { OPERATOR_GROUP_ID } from "../access-schema.ts";
+import type { DialectName } from "../migrate.ts";
 import type { Schema } from "../schema.ts";
+import { auditLogAppendOnly } from "./append-only.ts";
 
 /** Users, groups, invites, the audit log, and what keys gain by them. */
-export async function accessTables(db: Transaction<Schema>): Promise<void> {
+export async function accessTables(db: Transaction<Schema>, dialect: DialectName): Promise<void> {
   await users(db);
   await signingIn(db);
   await credentials(db);
@@ -13,6 +15,7 @@ export async function accessTables(db: Transaction<Schema>): Promise<void> {
   await invites(db);
   await requests(db);
   await records(db);
+  await auditLogAppendOnly(db, dialect);
   await keys(db);
 }
 
@@ -74,6 +77,12 @@ async function signingIn(db: Transaction<Schema>): Promise<void> {
 
 /** Other ways to show who one is. */
 async function credentials(db: Transaction<Schema>): Promise<void> {
+  await db.schema.createIndex("one_time_links_by_user").on("one_time_links").column("user_id").execute();
+  await db.schema
+    .createTable("used_attempts")
+    .addColumn("id", "text", (column) => column.primaryKey())
+    .addColumn("expires_at_ms", "bigint", (column) => column.notNull())
+    .execute();
   await db.schema
     .createTable("linked_accounts")
     .addColumn("id", "text", (column) => column.primaryKey())
