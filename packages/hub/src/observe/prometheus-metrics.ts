@@ -2,48 +2,38 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
+import { type HistogramFamily, type HistogramTally, histogramText } from "./histogram-tally.ts";
 import { LabelLimit } from "./label-limit.ts";
 import { COUNTERS, GAUGES, type CounterName, type GaugeName, type Metrics, type MetricSources } from "./metrics.ts";
 import type { RequestRecord } from "./request-log.ts";
+import { FIRST_BYTE_BUCKETS, REQUEST_BUCKETS, RequestTally } from "./request-tally.ts";
 
-/** Different values of one label; more become `other`. Series are the product of a metric's labels, so the sum stays in the thousands. */
-const MAX_MODELS = 200;
-const MAX_ROUTES = 50;
+/** Different values of a label of codes; more become `other`. */
 const MAX_CODES = 100;
 
-/** Seconds. From a cached embedding to a long reasoning answer. */
-const REQUEST_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900];
-const FIRST_BYTE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const REQUEST_SECONDS: HistogramFamily = {
+  name: "tokilake_request_seconds",
+  help: "Whole requests.",
+  label: "route",
+  buckets: REQUEST_BUCKETS,
+};
+const FIRST_BYTE_SECONDS: HistogramFamily = {
+  name: "tokilake_first_byte_seconds",
+  help: "Until the first byte for the client.",
+  label: "model",
+  buckets: FIRST_BYTE_BUCKETS,
+};
 
 /** Metrics in a registry of their own, so that two hubs in one process (tests) do not meet. */
 export class PrometheusMetrics implements Metrics, Disposable {
   readonly #registry = new Registry();
-  readonly #models = new LabelLimit(MAX_MODELS);
-  readonly #routes = new LabelLimit(MAX_ROUTES);
+  readonly #requests = new RequestTally();
   readonly #codes = new LabelLimit(MAX_CODES);
   readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
 
-  readonly #requests = this.#counter("tokilake_requests_total", "Finished requests.", ["route", "outcome", "status"]);
-  readonly #modelRequests = this.#counter("tokilake_model_requests_total", "Finished requests by model.", [
-    "model",
-    "outcome",
-  ]);
-  readonly #tokens = this.#counter("tokilake_tokens_total", "Tokens, as the engines counted them.", ["model", "kind"]);
-  readonly #requestBytes = this.#counter("tokilake_request_bytes_total", "Bytes of request bodies.", []);
-  readonly #responseBytes = this.#counter("tokilake_response_bytes_total", "Bytes of response bodies.", []);
-  readonly #retries = this.#counter("tokilake_retries_total", "Attempts after the first one of a request.", []);
   readonly #failedAttempts = this.#counter("tokilake_attempts_failed_total", "Attempts at a channel that failed.", [
     "code",
   ]);
-  readonly #duration = this.#histogram(
-    { name: "tokilake_request_seconds", help: "Whole requests.", buckets: REQUEST_BUCKETS },
-    ["route"],
-  );
-  readonly #firstByte = this.#histogram(
-    { name: "tokilake_first_byte_seconds", help: "Until the first byte for the client.", buckets: FIRST_BYTE_BUCKETS },
-    ["model"],
-  );
-
   readonly #connects = this.#counter("tunnel_connects_total", "Workers that asked to connect.", ["result"]);
   readonly #disconnects = this.#counter("tunnel_disconnects_total", "Sessions that ended.", ["reason"]);
   readonly #sessionSeconds = this.#histogram(
@@ -58,20 +48,12 @@ export class PrometheusMetrics implements Metrics, Disposable {
   /** @param version The program's, shown in `tokilake_build_info`. */
   constructor(version: string) {
     this.#loopDelay.enable();
+    this.#requestCounters();
     this.#runtimeGauges(version);
   }
 
   requestFinished(record: RequestRecord): void {
-    const route = this.#routes.value(record.route);
-    const model = this.#modelLabel(record);
-    this.#requests.labels(route, record.outcome, String(record.status)).inc();
-    this.#modelRequests.labels(model, record.outcome).inc();
-    this.#duration.labels(route).observe(record.totalMs / 1000);
-    if (record.firstByteMs !== undefined) this.#firstByte.labels(model).observe(record.firstByteMs / 1000);
-    this.#requestBytes.inc(record.requestBytes);
-    this.#responseBytes.inc(record.responseBytes);
-    if (record.attempts > 1) this.#retries.inc(record.attempts - 1);
-    this.#countTokens(model, record);
+    this.#requests.add(record);
   }
 
   attemptFailed(code: string): void {
@@ -99,7 +81,18 @@ export class PrometheusMetrics implements Metrics, Disposable {
   }
 
   async render(): Promise<{ readonly contentType: string; readonly text: string }> {
-    const text = await this.#registry.metrics();
+    const { routes, models } = this.#requests;
+    const text = [
+      await this.#registry.metrics(),
+      histogramText(
+        REQUEST_SECONDS,
+        seriesOf(routes, (route) => route.seconds),
+      ),
+      histogramText(
+        FIRST_BYTE_SECONDS,
+        seriesOf(models, (model) => model.firstByte),
+      ),
+    ].join("\n");
     // The delay is that since the last scrape.
     this.#loopDelay.reset();
     return { contentType: this.#registry.contentType, text };
@@ -110,17 +103,29 @@ export class PrometheusMetrics implements Metrics, Disposable {
     this.#registry.clear();
   }
 
-  /** A model that was never tried may be any text a client sent; one that was tried is one that a worker has. */
-  #modelLabel(record: RequestRecord): string {
-    if (record.model === undefined) return "none";
-    return record.attempts === 0 ? "other" : this.#models.value(record.model);
-  }
-
-  #countTokens(model: string, record: RequestRecord): void {
-    if (record.inputTokens !== undefined) this.#tokens.labels(model, "input").inc(record.inputTokens);
-    if (record.outputTokens !== undefined) this.#tokens.labels(model, "output").inc(record.outputTokens);
-    if (record.cacheReadTokens !== undefined) this.#tokens.labels(model, "cache_read").inc(record.cacheReadTokens);
-    if (record.reasoningTokens !== undefined) this.#tokens.labels(model, "reasoning").inc(record.reasoningTokens);
+  /** Filled at each scrape from what was counted. */
+  #requestCounters(): void {
+    const { routes, models } = this.#requests;
+    this.#collected("tokilake_requests_total", "Finished requests.", ["route", "outcome", "status"], (add) => {
+      for (const [route, { results }] of routes)
+        for (const [outcome, byStatus] of results)
+          for (const [status, count] of byStatus) add({ route, outcome, status }, count);
+    });
+    this.#collected("tokilake_model_requests_total", "Finished requests by model.", ["model", "outcome"], (add) => {
+      for (const [model, { outcomes }] of models)
+        for (const [outcome, count] of outcomes) add({ model, outcome }, count);
+    });
+    this.#collected("tokilake_tokens_total", "Tokens, as the engines counted them.", ["model", "kind"], (add) => {
+      for (const [model, { tokens }] of models)
+        for (const [kind, count] of Object.entries(tokens)) if (count > 0) add({ model, kind }, count);
+    });
+    this.#readCounter("tokilake_request_bytes_total", "Bytes of request bodies.", () => this.#requests.requestBytes);
+    this.#readCounter("tokilake_response_bytes_total", "Bytes of response bodies.", () => this.#requests.responseBytes);
+    this.#readCounter(
+      "tokilake_retries_total",
+      "Attempts after the first one of a request.",
+      () => this.#requests.retries,
+    );
   }
 
   #runtimeGauges(version: string): void {
@@ -156,6 +161,20 @@ export class PrometheusMetrics implements Metrics, Disposable {
     });
   }
 
+  // oxlint-disable-next-line max-params -- a metric's name, help and labels, then its values
+  #collected<L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    collectInto: (add: (labels: Record<L, string | number>, value: number) => void) => void,
+  ): void {
+    const collect = function collect(this: Counter<L>): void {
+      this.reset();
+      collectInto((labels, value) => this.inc(labels, value));
+    };
+    new Counter({ name, help, labelNames, collect, registers: [this.#registry] });
+  }
+
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
     return new Counter({ name, help, labelNames, registers: [this.#registry] });
   }
@@ -183,4 +202,11 @@ export class PrometheusMetrics implements Metrics, Disposable {
     };
     new Counter({ name, help, collect, registers: [this.#registry] });
   }
+}
+
+function* seriesOf<T>(
+  tallies: ReadonlyMap<string, T>,
+  of: (tally: T) => HistogramTally,
+): Iterable<[string, HistogramTally]> {
+  for (const [value, tally] of tallies) yield [value, of(tally)];
 }
