@@ -53,7 +53,7 @@ test("all mistakes come in one message, each by the name it was given", () => {
     () =>
       readConfig(
         {
-          TOKILAKE_DATABASE_URL: "postgres://user:hunter2@db/hub",
+          TOKILAKE_DATABASE_URL: "mysql://user:hunter2@db/hub",
           TOKILAKE_LOG_LEVEL: "loud",
           TOKILAKE_IDLE_TIMEOUT_MS: "0",
           TOKILAKE_MAX_REQUESTS: "1e3",
@@ -66,7 +66,7 @@ test("all mistakes come in one message, each by the name it was given", () => {
         error.message,
         `The configuration has 8 mistakes:
   --port must be a whole number from 0 to 65535 (it is "99999")
-  TOKILAKE_DATABASE_URL PostgreSQL is not built yet; leave it out to use SQLite in the data folder (it is "postgres://user:…@db/hub")
+  TOKILAKE_DATABASE_URL must be sqlite: and the path of a file, or postgres://user:password@host/database (it is "mysql://user:…@db/hub")
   TOKILAKE_LOG_LEVEL must be one of debug, info, warn, error (it is "loud")
   TOKILAKE_MAX_REQUESTS must be a whole number from 1 to 1000000 (it is "1e3")
   TOKILAKE_IDLE_TIMEOUT_MS must be a whole number from 1 to 86400000 (it is "0")
@@ -147,6 +147,8 @@ test("a database may be elsewhere than the data", () => {
   assert.equal(urlOf("sqlite:/var/hub.db"), "sqlite:/var/hub.db");
   assert.equal(urlOf("sqlite:///var/hub.db"), "sqlite:/var/hub.db");
   assert.equal(urlOf("sqlite:hub.db"), `sqlite:${process.cwd()}/hub.db`);
+  assert.equal(urlOf("postgres://me@db:5433/hub?sslmode=require"), "postgres://me@db:5433/hub?sslmode=require");
+  assert.throws(() => urlOf("postgres:hub"), /postgres:\/\/user:password@host\/database/);
   assert.throws(() => urlOf("sqlite::memory:"), /must be sqlite: and the path of a file/);
   assert.throws(() => urlOf("mysql://h/d"), /must be sqlite: and the path of a file/);
 });

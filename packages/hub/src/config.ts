@@ -31,7 +31,7 @@ export interface HubConfig {
   readonly port: number;
   /** Absolute. Holds the database; made with mode 0700. */
   readonly dataDir: string;
-  /** `sqlite:` and an absolute path. */
+  /** `sqlite:` and an absolute path, or `postgres://…`. */
   readonly databaseUrl: string;
   readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly format: "json" | "human" | "auto" };
   readonly limits: {
@@ -92,13 +92,16 @@ function oneOf<const T extends readonly string[]>(values: T) {
   return z.enum(values, `must be one of ${values.join(", ")}`);
 }
 
-const DATABASE_URL = z.string().superRefine((url, context) => {
-  if (/^postgres(ql)?:/.test(url)) {
-    context.addIssue("PostgreSQL is not built yet; leave it out to use SQLite in the data folder");
-  } else if (!url.startsWith("sqlite:") || url === "sqlite::memory:") {
-    context.addIssue("must be sqlite: and the path of a file");
-  }
-});
+const DATABASE_URL = z
+  .string()
+  .refine(
+    (url) => (url.startsWith("sqlite:") && url !== "sqlite::memory:") || (isPostgres(url) && URL.canParse(url)),
+    "must be sqlite: and the path of a file, or postgres://user:password@host/database",
+  );
+
+function isPostgres(url: string): boolean {
+  return /^postgres(ql)?:\/\//.test(url);
+}
 
 /** An address or a CIDR block. */
 function isNetwork(text: string): boolean {
@@ -288,6 +291,7 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
 }
 
 function databaseUrlOf(url: string, dataDir: string): string {
+  if (isPostgres(url)) return url;
   // `sqlite:///absolute` and `sqlite:relative` both occur in the wild.
   const path = url.slice("sqlite:".length).replace(/^\/\/(?=\/)/, "");
   return `sqlite:${path === "" ? join(dataDir, "tokilake.db") : resolve(path)}`;

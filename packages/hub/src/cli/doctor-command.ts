@@ -42,15 +42,17 @@ function nearestExisting(path: string): string {
 
 /** A database that is missing is not made; one of an older version is brought up to date, as every command does. */
 async function checkDatabase(url: string): Promise<Check> {
-  const path = url.slice("sqlite:".length);
-  if (!existsSync(path)) return { is: "good", text: `database: ${path} will be made at the first start` };
+  const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : undefined;
+  if (path !== undefined && !existsSync(path)) {
+    return { is: "good", text: `database: ${path} will be made at the first start` };
+  }
   try {
     await using store = await openStore(url);
     const [newest] = await store.keys.list(1);
     if (newest === undefined) {
       return { is: "note", text: "database: no key yet; make one: tokilake keys create --kind api --name NAME" };
     }
-    return { is: "good", text: `database: ${path}` };
+    return { is: "good", text: `database: ${path ?? "PostgreSQL"}` };
   } catch (thrown) {
     return { is: "bad", text: `database: ${thrown instanceof Error ? thrown.message : String(thrown)}` };
   }
