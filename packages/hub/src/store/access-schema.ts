@@ -55,6 +55,8 @@ export interface AccessSchema {
     expires_at_ms: number;
     used_at_ms: number | null;
   };
+  /** Attempts to sign in that came to an end, while a browser could still show them again. */
+  used_attempts: { id: string; expires_at_ms: number };
   /** Accounts of other services that sign in as a user. */
   linked_accounts: {
     id: string;
