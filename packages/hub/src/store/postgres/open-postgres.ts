@@ -48,7 +48,6 @@ function openPool(
   const pool = new pg.Pool({
     ...config,
     max: MAX_CONNECTIONS,
-    allowExitOnIdle: true,
     ...(durability === "bulk" && { options: "-c synchronous_commit=off" }),
   });
   pool.on("error", () => {

@@ -11,12 +11,14 @@ const CHANNEL = "tokilake_changes";
 /** A listening connection that broke is made anew after this time; what changed meanwhile is then looked at. */
 const RELISTEN_MS = 1_000;
 
+type ListeningClient = pg.Client & { ref(): void; unref(): void };
+
 /** Hubs are told by NOTIFY, in the transaction itself: whoever hears of a change can read it. */
 export class PostgresDatabase implements Database, AsyncDisposable {
   readonly db: Kysely<Schema>;
   readonly #config: pg.ClientConfig;
   readonly #watchers = new Set<() => void>();
-  #listener: pg.Client | undefined;
+  #listener: ListeningClient | undefined;
   #relisten: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -48,21 +50,23 @@ export class PostgresDatabase implements Database, AsyncDisposable {
     this.#isClosed = true;
     this.#watchers.clear();
     clearTimeout(this.#relisten);
+    // A process that only waits for this must not end before it.
+    this.#listener?.ref();
     await this.#listener?.end();
   }
 
   /** Never rejects: it runs from a timer. */
   async #listen(): Promise<void> {
     if (this.#isClosed || this.#listener !== undefined) return;
-    const client = new pg.Client(this.#config);
+    // Both are missing in its types.
+    const client = new pg.Client(this.#config) as ListeningClient;
     this.#listener = client;
     client.on("notification", () => this.#notify());
     client.on("error", () => this.#lost(client));
     client.on("end", () => this.#lost(client));
     try {
       await client.connect();
-      // Missing in its types.
-      (client as pg.Client & { unref(): void }).unref();
+      client.unref();
       await client.query(`listen ${CHANNEL}`);
       // What was written before we listened was told to nobody.
       this.#notify();
@@ -72,7 +76,7 @@ export class PostgresDatabase implements Database, AsyncDisposable {
     }
   }
 
-  #lost(client: pg.Client): void {
+  #lost(client: ListeningClient): void {
     if (this.#listener !== client || this.#isClosed) return;
     this.#listener = undefined;
     client.end().catch(() => {

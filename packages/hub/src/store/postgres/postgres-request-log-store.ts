@@ -1,10 +1,9 @@
-import { type Kysely, type RawBuilder, sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 
 import type { RequestLogStore, RequestRecord } from "../request-log-store.ts";
-import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, toColumn, toRequestRecord } from "../request-row.ts";
+import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, lastUseOf, type RequestRow, toRequestRecord } from "../request-row.ts";
 import type { Schema } from "../schema.ts";
 
-const FIELDS = Object.values(FIELD_OF_COLUMN);
 const COLUMNS = sql.join(Object.keys(FIELD_OF_COLUMN).map((column) => sql.ref(column)));
 
 /** PostgreSQL takes 65,535 parameters in a statement; a row has 22. */
@@ -17,16 +16,16 @@ export class PostgresRequestLogStore implements RequestLogStore {
     this.#db = db;
   }
 
-  async insertBatch(records: readonly RequestRecord[]): Promise<void> {
+  async insertBatch(rows: readonly RequestRow[]): Promise<void> {
     await this.#db.transaction().execute(async (db) => {
-      for (let from = 0; from < records.length; from += ROWS_A_STATEMENT) {
-        const rows = records.slice(from, from + ROWS_A_STATEMENT).map(rowOf);
-        await sql`insert into request_log (${COLUMNS}) values ${sql.join(rows)} on conflict (request_id) do nothing`.execute(
+      for (let from = 0; from < rows.length; from += ROWS_A_STATEMENT) {
+        const some = rows.slice(from, from + ROWS_A_STATEMENT).map((row) => sql`(${sql.join(row)})`);
+        await sql`insert into request_log (${COLUMNS}) values ${sql.join(some)} on conflict (request_id) do nothing`.execute(
           db,
         );
       }
       // In one order everywhere: two hubs that note the same keys must not wait for each other in a circle.
-      const lastUse = [...lastUseOf(records)].toSorted(([one], [other]) => (one < other ? -1 : 1));
+      const lastUse = [...lastUseOf(rows)].toSorted(([one], [other]) => (one < other ? -1 : 1));
       for (const [keyId, atMs] of lastUse) {
         await sql`update keys set last_used_at_ms = ${atMs} where id = ${keyId}
           and (last_used_at_ms is null or last_used_at_ms < ${atMs - LAST_USED_STEP_MS})`.execute(db);
@@ -47,14 +46,4 @@ export class PostgresRequestLogStore implements RequestLogStore {
       where id <= (select max(id) from request_log) - ${maxRows} order by id limit ${step})`.execute(this.#db);
     return Number(numAffectedRows ?? 0);
   }
-}
-
-function rowOf(record: RequestRecord): RawBuilder<unknown> {
-  return sql`(${sql.join(FIELDS.map((field) => toColumn(record[field])))})`;
-}
-
-function lastUseOf(records: readonly RequestRecord[]): ReadonlyMap<string, number> {
-  const lastUse = new Map<string, number>();
-  for (const { keyId, startedAtMs } of records) if (keyId !== undefined) lastUse.set(keyId, startedAtMs);
-  return lastUse;
 }
