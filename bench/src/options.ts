@@ -3,10 +3,25 @@ import { parseArgs } from "node:util";
 import { SYSTEM_NAMES, type SystemName } from "./systems/system.ts";
 
 /** Rows that can be asked for, in the order they run. */
-export const ROW_NAMES = ["request", "stream-paced", "stream-flat-out", "latency", "first-token", "memory"] as const;
+export const ROW_NAMES = [
+  "request",
+  "stream-paced",
+  "stream-flat-out",
+  "latency",
+  "first-token",
+  "memory",
+  "tunnel-request",
+  "tunnel-chunks",
+  "tunnel-bulk",
+  "tunnel-idle",
+  "tunnel-growth",
+] as const;
 
 /** Name of a row. */
 export type RowName = (typeof ROW_NAMES)[number];
+
+const TUNNEL_ROWS = ROW_NAMES.filter((name) => groupOf(name) === "tunnel");
+const HUB_ROWS = ROW_NAMES.filter((name) => groupOf(name) === "hub");
 
 /** One run of the harness. */
 export interface BenchOptions {
@@ -19,21 +34,23 @@ export interface BenchOptions {
   readonly isPatient: boolean;
   /** File that gets the tables and what they mean; undefined: none. */
   readonly write: string | undefined;
-  /** The hub takes a CPU profile. */
-  readonly profilesHub: boolean;
+  /** What takes a CPU profile: the hub's process, or the tunnel's server of version 2. */
+  readonly profile: "hub" | "tunnel" | undefined;
 }
 
 /** What `--help` prints. */
 export const USAGE = `npm run bench -- [options]
-  --rows LIST      of ${ROW_NAMES.join(", ")} (default: all)
+  --rows LIST      of ${HUB_ROWS.join(", ")},
+                   ${TUNNEL_ROWS.join(", ")};
+                   "hub" and "tunnel" are all of a line (default: all)
   --rounds N       interleaved rounds, medians are taken over them (default 5)
   --seconds N      time that counts per round, row and system (default 2)
   --peers LIST     of nginx, node-proxy, portkey (default: all; "" for none)
   --without-hub    measure the peers alone
   --patient        wait for quiet before each measurement and repeat what others disturbed (may take long)
   --quick          1 round of 1 second, without memory: is everything there and working?
-  --write FILE     write the tables and what they mean, e.g. docs/benchmarks.md
-  --profile hub    take a CPU profile of the hub, keep it in bench/results/, print its top
+  --write FILE     write the tables and what they mean, e.g. docs/benchmarks.md; sections not measured stay as they are
+  --profile WHAT   take a CPU profile of the hub or of the tunnel's server, keep it in bench/results/, print its top
 `;
 
 /**
@@ -58,19 +75,28 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     },
   });
   if (values.help) return undefined;
-  if (values.profile !== undefined && values.profile !== "hub") throw new TypeError("--profile knows only: hub");
   const peers = SYSTEM_NAMES.filter((name) => name !== "tokilake");
   const asked = listOf("--peers", values.peers, peers) ?? peers;
-  const quickRows = ROW_NAMES.filter((name) => name !== "memory");
+  const quickRows = ROW_NAMES.filter((name) => name !== "memory" && name !== "tunnel-idle");
   return {
-    rows: listOf("--rows", values.rows, ROW_NAMES) ?? (values.quick ? quickRows : ROW_NAMES),
+    rows: rowsOf(values.rows) ?? (values.quick ? quickRows : ROW_NAMES),
     rounds: numberOf("--rounds", values.rounds, { min: 1, max: 100 }) ?? (values.quick ? 1 : 5),
     seconds: numberOf("--seconds", values.seconds, { min: 1, max: 600 }) ?? (values.quick ? 1 : 2),
     systems: values["without-hub"] ? asked : ["tokilake", ...asked],
     isPatient: values.patient,
     write: values.write,
-    profilesHub: values.profile === "hub",
+    profile: listOf("--profile", values.profile, ["hub", "tunnel"])?.[0],
   };
+}
+
+/** As `listOf`, with the two groups by name. */
+function rowsOf(text: string | undefined): readonly RowName[] | undefined {
+  const asked = listOf("--rows", text, [...ROW_NAMES, "hub", "tunnel"]);
+  return asked && ROW_NAMES.filter((name) => asked.includes(name) || asked.includes(groupOf(name)));
+}
+
+function groupOf(name: RowName): "hub" | "tunnel" {
+  return name.startsWith("tunnel-") ? "tunnel" : "hub";
 }
 
 /** The names in `text`, in the order of `known`. */

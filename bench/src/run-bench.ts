@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 import { describeMachine, type Machine } from "./machine/machine.ts";
@@ -8,29 +8,35 @@ import { profileText } from "./report/cpu-profile.ts";
 import { benchmarksPage } from "./report/page.ts";
 import { Results } from "./report/results.ts";
 import { runText } from "./report/run-text.ts";
-import type { Bench } from "./rows/bench.ts";
-import { LOAD_ROWS, PACED_STREAMS } from "./rows/load-rows.ts";
-import { runMemoryRow } from "./rows/memory-row.ts";
-import { runLoadRow } from "./rows/run-load-row.ts";
-import { directSystem } from "./systems/direct.ts";
+import type { Sheet } from "./rows/figures.ts";
+import { HUB_SHEET } from "./rows/hub-figures.ts";
+import { PACED_STREAMS } from "./rows/load-row.ts";
+import { type MeasuredSystems, runHubRows } from "./rows/run-hub-rows.ts";
+import { runTunnelRows } from "./rows/run-tunnel-rows.ts";
+import { TUNNEL_SHEET } from "./rows/tunnel-figures.ts";
 import { startEngine } from "./systems/engine.ts";
-import { startSystem } from "./systems/start-system.ts";
-import { NotInstalled, type RunningSystem, type Surroundings, type SystemName } from "./systems/system.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
+const SHEETS = [
+  { sheet: HUB_SHEET, run: runHubRows },
+  { sheet: TUNNEL_SHEET, run: runTunnelRows },
+];
 
 /** One finished run, for the texts about it. */
 export interface FinishedRun {
   readonly options: BenchOptions;
   readonly machine: Machine;
-  readonly results: Results;
-  /** Systems that were measured. */
-  readonly systems: readonly SystemName[];
-  /** Why others were not. */
-  readonly missing: readonly string[];
   /** Arguments of the command. */
   readonly args: readonly string[];
   readonly startedAt: Date;
+  /** Those that have rows that were asked for. */
+  readonly sheets: readonly FinishedSheet[];
+}
+
+/** One sheet of a run. */
+export interface FinishedSheet extends MeasuredSystems {
+  readonly sheet: Sheet;
+  readonly results: Results;
   readonly minutes: number;
 }
 
@@ -57,7 +63,7 @@ export async function runBench(options: BenchOptions, args: readonly string[]): 
   const run = await Promise.race([measureAll({ options, args, machine, programs }), abort]);
   process.off("SIGINT", stop).off("SIGTERM", stop);
   process.stdout.write(`\n${runText(run)}`);
-  if (options.write !== undefined) writeFileSync(resolve(options.write), benchmarksPage(run));
+  if (options.write !== undefined) writePage(resolve(options.write), run);
   return 0;
 }
 
@@ -71,46 +77,23 @@ interface Start {
 async function measureAll({ options, args, machine, programs }: Start): Promise<FinishedRun> {
   const startedAt = new Date();
   const enginePort = await startEngine(programs);
-  const profileFolder = options.profilesHub ? profileFolderOf(startedAt) : undefined;
-  const surroundings: Surroundings = {
-    programs,
-    machine,
-    enginePort,
-    root: ROOT,
-    profileFolder,
-    streams: PACED_STREAMS,
-  };
-  const bench: Bench = { options, surroundings, results: new Results(), say };
-  const { running, missing } = await startAll(options.systems, surroundings);
-  for (const row of LOAD_ROWS) {
-    if (options.rows.includes(row.name)) await runLoadRow(bench, row, running, directSystem(enginePort));
+  const sheets: FinishedSheet[] = [];
+  for (const { sheet, run } of SHEETS) {
+    if (![...sheet.figures, ...sheet.loadLines].some(({ row }) => options.rows.includes(row))) continue;
+    const sheetStartedMs = performance.now();
+    const profileFolder = options.profile === sheet.name ? profileFolderOf(startedAt) : undefined;
+    const surroundings = { programs, machine, enginePort, root: ROOT, profileFolder, streams: PACED_STREAMS };
+    const results = new Results();
+    const measured = await run({ options, surroundings, results, say });
+    if (profileFolder !== undefined) process.stdout.write(profileText(profileFolder));
+    sheets.push({ ...measured, sheet, results, minutes: (performance.now() - sheetStartedMs) / 60_000 });
   }
-  await Promise.all(running.map((system) => system.stop()));
-  if (profileFolder !== undefined) process.stdout.write(profileText(profileFolder));
-  const systems = options.systems.filter((name) => running.some((system) => system.name === name));
-  if (options.rows.includes("memory")) {
-    await runMemoryRow({ ...bench, surroundings: { ...surroundings, profileFolder: undefined } }, systems);
-  }
-  const minutes = (Date.now() - startedAt.getTime()) / 60_000;
-  return { options, machine, results: bench.results, systems, missing, args, startedAt, minutes };
+  return { options, machine, args, startedAt, sheets };
 }
 
-async function startAll(
-  names: readonly SystemName[],
-  surroundings: Surroundings,
-): Promise<{ running: RunningSystem[]; missing: string[] }> {
-  const running: RunningSystem[] = [];
-  const missing: string[] = [];
-  for (const name of names) {
-    try {
-      running.push(await startSystem(name, surroundings));
-    } catch (error) {
-      if (!(error instanceof NotInstalled)) throw error;
-      missing.push(`${name} ${error.message}`);
-      say(`${name} ${error.message}`);
-    }
-  }
-  return { running, missing };
+/** Sections that this run did not measure stay as they are. */
+function writePage(path: string, run: FinishedRun): void {
+  writeFileSync(path, benchmarksPage(run, existsSync(path) ? readFileSync(path, "utf8") : ""));
 }
 
 function profileFolderOf(startedAt: Date): string {

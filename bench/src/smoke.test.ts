@@ -8,12 +8,17 @@ import { ProcessGroup } from "./machine/process-group.ts";
 import { parseOptions } from "./options.ts";
 import { Results } from "./report/results.ts";
 import { type Bench, runLoad } from "./rows/bench.ts";
+import { measureBulk } from "./rows/tunnel-bulk-row.ts";
+import { runTunnelGrowthRow } from "./rows/tunnel-growth-row.ts";
+import { runTunnelIdleRow } from "./rows/tunnel-idle-row.ts";
 import { hasWrk, runWrk } from "./rows/wrk.ts";
 import { benchBody, FIRST_TOKEN } from "./systems/bench-models.ts";
 import { directSystem } from "./systems/direct.ts";
 import { startEngine } from "./systems/engine.ts";
 import { startSystem } from "./systems/start-system.ts";
 import type { RunningSystem, SystemName } from "./systems/system.ts";
+import { answerBody } from "./tunnel/answers.ts";
+import { startTunnel, TUNNEL_NAMES } from "./tunnel/start-tunnel.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const needsLinux = process.platform === "linux" ? false : "reads Linux's /proc";
@@ -34,6 +39,54 @@ for (const name of ["nginx", "node-proxy", "portkey"] as const) {
     await assertAllLoads(bench, system);
   });
 }
+
+for (const name of TUNNEL_NAMES) {
+  test(`the tunnel's loads get their answers: ${name}`, { skip: needsLinux }, async () => {
+    await using programs = new ProcessGroup({ canPin: false });
+    const bench = await smokeBench(programs);
+    const system = await startTunnel(bench.surroundings, { name, sessions: 1 });
+    const load = { target: system.target(), warmMs: 0, runMs: 300, watch: [system.pid] };
+    const streams = { ...load, kind: "streams", streams: 4, spreadMs: 0, repeats: true } as const;
+
+    const whole = await runLoad(bench, { kind: "closed-loop", ...load, connections: 4, body: answerBody("whole") });
+    const paced = await runLoad(bench, { ...streams, body: answerBody("paced", 5) });
+    const flatOut = await runLoad(bench, { ...streams, body: answerBody("flat-out", 20) });
+    const bulk = await measureBulk(bench, name, 10);
+
+    assert.deepEqual([whole.errors, paced.errors, flatOut.errors, bulk.errors], [0, 0, 0, 0]);
+    assert.ok(whole.requests > 0 && paced.events > 0 && flatOut.events > 0);
+    assert.ok((bulk.values["bulk-10"] ?? 0) > 0);
+  });
+}
+
+test(
+  "idle workers and open streams of the tunnel are counted, and each level is measured",
+  { skip: needsLinux },
+  async () => {
+    await using programs = new ProcessGroup({ canPin: false });
+    const bench = await smokeBench(programs);
+
+    await runTunnelIdleRow(bench, [2, 4]);
+    await runTunnelGrowthRow(bench, [1, 3]);
+
+    const figures = ["memory-tunnel-worker-2", "memory-tunnel-worker-4", "cpu-tunnel-idle", "cpu-tunnel-open-1"];
+    for (const id of [...figures, "cpu-tunnel-open-3"]) assert.equal(bench.results.summary(id, "v2")?.total, 1, id);
+  },
+);
+
+test("a long line delays both ways and loses nothing", { skip: needsLinux }, async () => {
+  await using programs = new ProcessGroup({ canPin: false });
+  const { surroundings } = await smokeBench(programs);
+  const direct = await startTunnel(surroundings, { name: "direct", sessions: 0, delayMs: 40 });
+
+  const startMs = performance.now();
+  const url = `http://127.0.0.1:${direct.target().port}/v1/chat/completions`;
+  const response = await fetch(url, { method: "POST", body: answerBody("flat-out", 1000) });
+  const text = await response.text();
+
+  assert.ok(performance.now() - startMs >= 80);
+  assert.equal(text.split("\n\n").length, 1001);
+});
 
 test("everything a run started ends with it", { skip: needsLinux }, async () => {
   const programs = new ProcessGroup({ canPin: false });

@@ -4,7 +4,7 @@ import { type Counts, measureWindow } from "./window.ts";
 
 /** Asks over every connection as fast as it is answered. */
 export async function runClosedLoop(job: ClosedLoopJob): Promise<LoadResult> {
-  const counts: Counts = { requests: 0, events: 0, errors: 0 };
+  const counts: Counts = { requests: 0, events: 0, errors: 0, bytes: 0 };
   const request = requestBytes(job.target, job.body);
   const shared = readBuffer();
   const connections = Array.from({ length: job.connections }, () => {

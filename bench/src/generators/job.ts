@@ -43,6 +43,13 @@ export interface StreamsJob extends LoadJob {
   readonly spreadMs: number;
 }
 
+/** One answer without end, read as fast as it comes. */
+export interface BulkJob extends LoadJob {
+  readonly kind: "bulk";
+  /** What `rampMs` of the result waits for. */
+  readonly rampBytesPerSecond: number;
+}
+
 /** Streams that are opened and held in steps: says `{open}` at each level and waits for a line. */
 export interface HoldStreamsJob {
   readonly kind: "hold-streams";
@@ -60,7 +67,7 @@ export interface HoldWorkersJob {
 }
 
 /** What a generator process is asked to do, in one line of JSON. */
-export type Job = ClosedLoopJob | OpenLoopJob | StreamsJob | HoldStreamsJob | HoldWorkersJob;
+export type Job = ClosedLoopJob | OpenLoopJob | StreamsJob | BulkJob | HoldStreamsJob | HoldWorkersJob;
 
 /** What came of a load, in the time that counts. */
 export interface LoadResult {
@@ -69,6 +76,8 @@ export interface LoadResult {
   readonly requests: number;
   /** Server-sent events that arrived. */
   readonly events: number;
+  /** Bytes of bodies; 0 unless the load is one of bytes. */
+  readonly bytes: number;
   /** Connections that broke, answers with another status than 200, answers without what was looked for. */
   readonly errors: number;
   /** CPU of the watched processes. */
@@ -77,6 +86,8 @@ export interface LoadResult {
   readonly ownCpuMs: number;
   /** From the time a request was due, in milliseconds; only from an open loop. */
   readonly latency?: { readonly p50: number; readonly p99: number };
+  /** From the request until a tenth of a second was as fast as asked; undefined: never, or no bulk job. */
+  readonly rampMs?: number | undefined;
 }
 
 /** A step of a holding job: so many are open. */

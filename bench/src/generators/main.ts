@@ -2,6 +2,7 @@
 // of its own choice. Ends when the job is done or its standard input closes, so it never outlives the harness.
 import { createInterface } from "node:readline";
 
+import { runBulk } from "./bulk.ts";
 import { runClosedLoop } from "./closed-loop.ts";
 import { HeldStreams } from "./hold-streams.ts";
 import { HeldWorkers } from "./hold-workers.ts";
@@ -24,6 +25,8 @@ async function run(job: Job): Promise<void> {
       return say(await runOpenLoop(job));
     case "streams":
       return say(await runStreams(job));
+    case "bulk":
+      return say(await runBulk(job));
     case "hold-streams":
       return hold(new HeldStreams(job), job.levels);
     case "hold-workers":

@@ -68,7 +68,7 @@ class OpenLoop {
     return { elapsedMs, watchedCpuMs, ownCpuMs: (own.user + own.system) / 1000, ...this.#latencyResult() };
   }
 
-  #latencyResult(): Pick<LoadResult, "requests" | "events" | "errors" | "latency"> {
+  #latencyResult(): Pick<LoadResult, "requests" | "events" | "bytes" | "errors" | "latency"> {
     const endMs = monotonicMs() - this.#startMs;
     const counted = this.#latencies.slice(this.#firstCounted).map((latency, index) => {
       const due = this.#arrivals[this.#firstCounted + index] ?? 0;
@@ -76,7 +76,7 @@ class OpenLoop {
     });
     const sorted = counted.toSorted();
     const latency = { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99) };
-    return { requests: sorted.length, events: 0, errors: this.#errors, latency };
+    return { requests: sorted.length, events: 0, bytes: 0, errors: this.#errors, latency };
   }
 
   #due(index: number): void {

@@ -21,7 +21,7 @@ export async function runStreams(job: StreamsJob): Promise<LoadResult> {
 }
 
 class StreamsLoad {
-  readonly counts: Counts = { requests: 0, events: 0, errors: 0 };
+  readonly counts: Counts = { requests: 0, events: 0, errors: 0, bytes: 0 };
   readonly #job: StreamsJob;
   readonly #request: Buffer;
   readonly #shared = readBuffer();

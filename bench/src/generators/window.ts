@@ -8,6 +8,8 @@ export interface Counts {
   requests: number;
   events: number;
   errors: number;
+  /** Of bodies, where the load is one of bytes. */
+  bytes: number;
 }
 
 /** The part of a load that counts: after the warm-up, for a while, with the CPU that was used meanwhile. */
@@ -24,6 +26,7 @@ export async function measureWindow(
     requests: counts.requests - start.requests,
     events: counts.events - start.events,
     errors: counts.errors,
+    bytes: counts.bytes - start.bytes,
     watchedCpuMs: cpuMsOf(job.watch) - start.watchedMs,
     ownCpuMs: (own.user + own.system) / 1000,
   };

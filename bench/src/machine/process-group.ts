@@ -36,9 +36,12 @@ export class ProcessGroup implements AsyncDisposable {
     return [...this.#programs].filter((program) => program.isRunning).map((program) => program.pid);
   }
 
-  /** Programs that are started from now on may use every core. */
-  stopPinning(): void {
+  /** Programs that are started meanwhile may use every core. */
+  async withoutPinning(task: () => Promise<void>): Promise<void> {
+    const pinned = this.#pins;
     this.#pins = false;
+    await task();
+    this.#pins = pinned;
   }
 
   /** Starts a server. What it says goes to a file, as on an operator's machine. */

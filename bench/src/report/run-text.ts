@@ -1,20 +1,19 @@
-import { FIGURES } from "../rows/figures.ts";
-import type { FinishedRun } from "../run-bench.ts";
+import type { FinishedRun, FinishedSheet } from "../run-bench.ts";
 import { MAX_FOREIGN_CORES } from "./statistics.ts";
 import { loadCells, ratioCells, summaryOf, valueCells } from "./tables.ts";
 import { alignTable, type Cells } from "./text-table.ts";
 
 /** What a run prints: one table for 100 columns, and what it was measured on. */
 export function runText(run: FinishedRun): string {
-  const peers = run.systems.filter((system) => system !== "tokilake");
-  const blocks = [
-    ratioCells(run.results, peers),
-    valueCells(run.results, run.systems),
-    loadCells(run.results, run.systems),
-  ].filter((cells) => cells.length > 0);
-  const cells: Cells = blocks.flatMap((block) => [...block, [""]]);
-  const notes = [...run.missing, ...machineLines(run), ...roundsLines(run)];
-  return `${alignTable(cells)}${notes.map((note) => `${note}\n`).join("")}`;
+  const sheets = run.sheets.map((measured) => {
+    const blocks = [ratioCells(measured), valueCells(measured), loadCells(measured)];
+    const cells: Cells = blocks.filter((block) => block.length > 0).flatMap((block) => [...block, [""]]);
+    const notes = [...measured.missing, ...roundsLines(run, measured)];
+    return `${alignTable(cells)}${notes.map((note) => `${note}\n`).join("")}\n`;
+  });
+  return `${sheets.join("")}${machineLines(run)
+    .map((line) => `${line}\n`)
+    .join("")}`;
 }
 
 /** The machine, in lines for 100 columns. */
@@ -28,13 +27,13 @@ export function machineLines({ machine }: FinishedRun): readonly string[] {
 }
 
 /** How many rounds there were and which did not count, in lines for 100 columns. */
-export function roundsLines(run: FinishedRun): readonly string[] {
-  const { options, results, systems, minutes } = run;
-  const summaries = FIGURES.flatMap((figure) => systems.map((system) => summaryOf(results, figure, system)));
-  const measured = summaries.filter((summary) => summary !== undefined);
-  const total = measured.reduce((sum, summary) => sum + summary.total, 0);
-  const kept = measured.reduce((sum, summary) => sum + summary.kept, 0);
-  const foreign = Math.max(0, ...measured.map((summary) => summary.foreignCores)).toFixed(2);
+export function roundsLines({ options }: FinishedRun, measured: FinishedSheet): readonly string[] {
+  const { sheet, results, systems, minutes } = measured;
+  const all = sheet.figures.flatMap((figure) => systems.map((system) => summaryOf(results, figure, system)));
+  const summaries = all.filter((summary) => summary !== undefined);
+  const total = summaries.reduce((sum, summary) => sum + summary.total, 0);
+  const kept = summaries.reduce((sum, summary) => sum + summary.kept, 0);
+  const foreign = Math.max(0, ...summaries.map((summary) => summary.foreignCores)).toFixed(2);
   return [
     `${options.rounds} rounds of ${options.seconds} s, interleaved, ${minutes.toFixed(1)} minutes`,
     `${total - kept} of ${total} values left out because other programs used more than ${MAX_FOREIGN_CORES} cores`,

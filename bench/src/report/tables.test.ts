@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { HUB_SHEET } from "../rows/hub-figures.ts";
+import { TUNNEL_SHEET } from "../rows/tunnel-figures.ts";
 import { formatRatio, formatValue } from "./numbers.ts";
 import { Results } from "./results.ts";
 import { loadCells, ratioCells, valueCells } from "./tables.ts";
@@ -22,11 +24,9 @@ test("a ratio to nothing is a dash", () => {
 });
 
 test("the table has ratios to the goal and to each peer, then values, then the load", () => {
-  const results = sampleResults();
+  const measured = { sheet: HUB_SHEET, results: sampleResults(), systems: ["tokilake", "nginx", "portkey"] };
 
-  const systems = ["tokilake", "nginx", "portkey"];
-  const cells = [...ratioCells(results, ["nginx", "portkey"]), ...valueCells(results, systems)];
-  const text = alignTable([...cells, ...loadCells(results, systems)]);
+  const text = alignTable([...ratioCells(measured), ...valueCells(measured), ...loadCells(measured)]);
 
   assert.match(text, /^CPU per request +1\.10× over +3\.00× +0\.07×$/m);
   assert.match(text, /^added latency, p50 +1\.25× over +2\.50× +–$/m);
@@ -34,10 +34,30 @@ test("the table has ratios to the goal and to each peer, then values, then the l
   assert.match(text, /^whole latency, p50, ms +0\.20 +0\.70 +0\.40 +–$/m);
 });
 
+test("where more is better, less falls short of the goal; where there is no goal, none is missed", () => {
+  const results = new Results();
+  for (const [figure, value] of [
+    ["bulk-100", 0.7],
+    ["bulk-0", 4],
+    ["bulk-ramp-100", 900],
+  ] as const) {
+    results.record(figure, "v2", { round: 1, value, foreignCores: 0 });
+  }
+  results.record("bulk-ramp-100", "direct", { round: 1, value: 300, foreignCores: 0 });
+  const measured = { sheet: TUNNEL_SHEET, results, systems: ["v2", "direct"] };
+
+  const text = alignTable([...ratioCells(measured), ...valueCells(measured)]);
+
+  assert.match(text, /^one bulk stream, 100 ms round trip +0\.87× short +–$/m);
+  assert.match(text, /^one bulk stream, 0 ms round trip +5\.00× +–$/m);
+  assert.match(text, /^one bulk stream, 0 ms round trip, Gbit\/s +≥ 0\.8 +4\.0 \[4\.0\] +–$/m);
+  assert.match(text, /^ramp to 0\.8 Gbit\/s, 100 ms +– +3\.00×$/m);
+});
+
 test("nothing measured is nothing shown", () => {
-  assert.deepEqual(ratioCells(new Results(), ["nginx"]), []);
-  assert.deepEqual(valueCells(new Results(), ["tokilake"]), []);
-  assert.deepEqual(loadCells(new Results(), ["tokilake"]), []);
+  const nothing = { sheet: HUB_SHEET, results: new Results(), systems: ["tokilake", "nginx"] };
+
+  assert.deepEqual([...ratioCells(nothing), ...valueCells(nothing), ...loadCells(nothing)], []);
 });
 
 function sampleResults(): Results {

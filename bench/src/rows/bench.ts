@@ -5,7 +5,7 @@ import type { JsonLines } from "../machine/json-lines.ts";
 import type { StartedProgram } from "../machine/started-program.ts";
 import type { BenchOptions } from "../options.ts";
 import type { Results } from "../report/results.ts";
-import { OTHER_CORE, type RunningSystem, type Surroundings } from "../systems/system.ts";
+import { OTHER_CORE, type Surroundings } from "../systems/system.ts";
 
 /** One run: what is measured, with what, and where it is kept. */
 export interface Bench {
@@ -40,7 +40,7 @@ export async function runLoad(
 }
 
 /** The systems in another order each round, so that none always runs behind the same one. */
-export function inTurn(systems: readonly RunningSystem[], round: number): RunningSystem[] {
+export function inTurn<T>(systems: readonly T[], round: number): T[] {
   const first = (round - 1) % Math.max(1, systems.length);
   return [...systems.slice(first), ...systems.slice(0, first)];
 }

@@ -1,25 +1,16 @@
-import { setTimeout as wait } from "node:timers/promises";
-
-import type { Held, Job } from "../generators/job.ts";
-import { LoadMeter, residentBytesOf } from "../machine/cpu-meter.ts";
 import { benchBody } from "../systems/bench-models.ts";
 import { startSystem } from "../systems/start-system.ts";
 import type { RunningSystem, SystemName } from "../systems/system.ts";
 import { startHub } from "../systems/tokilake.ts";
-import { type Bench, startGenerator } from "./bench.ts";
-import { memoryFigureId, MEMORY_LEVELS } from "./figures.ts";
-
-/** How long a process is left alone before its memory is read: the last answers are written, timers have run. */
-const SETTLE_MS = 1000;
-/** How long opening a level may take. Ten thousand sessions need half a minute of the generator alone. */
-const OPEN_MS = 180_000;
+import type { Bench } from "./bench.ts";
+import { hold } from "./hold.ts";
+import { memoryFigureId, MEMORY_LEVELS } from "./hub-figures.ts";
 
 /** Rounds of the peers: their memory hardly differs from one to the next, and they take half of the time. */
 const PEER_ROUNDS = 3;
 
 /** Memory per idle worker (hub only) and per open stream, each round with fresh processes on whatever core is free. */
 export async function runMemoryRow(bench: Bench, systems: readonly SystemName[]): Promise<void> {
-  bench.surroundings.programs.stopPinning();
   for (let round = 1; round <= bench.options.rounds; round += 1) {
     const peers = round > PEER_ROUNDS ? [] : systems.filter((name) => name !== "tokilake");
     // Side by side: memory does not depend on how long opening takes.
@@ -40,7 +31,7 @@ async function measureWorkers(bench: Bench, round: number): Promise<void> {
     job: { kind: "hold-workers", url, token, levels: MEMORY_LEVELS.worker },
     pid: hub.pid,
     collect: () => hub.collectGarbage(),
-    record: (count, bytes, foreignCores) =>
+    onLevel: (count, bytes, foreignCores) =>
       record(bench, { kind: "worker", count, system: "tokilake", round, bytes, foreignCores }),
   });
   await hub.stop();
@@ -66,39 +57,10 @@ async function measureStreamsOf(bench: Bench, system: RunningSystem, round: numb
     },
     pid,
     collect: () => {},
-    record: (count, bytes, foreignCores) =>
+    onLevel: (count, bytes, foreignCores) =>
       record(bench, { kind: "stream", count, system: name, round, bytes, foreignCores }),
   });
   await system.stop();
-}
-
-interface Holding {
-  readonly job: Extract<Job, { readonly levels: readonly number[] }>;
-  readonly pid: number;
-  readonly collect: () => void;
-  readonly record: (count: number, bytesEach: number, foreignCores: number) => void;
-}
-
-async function hold(bench: Bench, { job, pid, collect, record }: Holding): Promise<void> {
-  const meter = new LoadMeter(() => bench.surroundings.programs.pids);
-  const before = await settledBytes(pid, collect);
-  const { program, lines } = startGenerator(bench, job);
-  for (const level of job.levels) {
-    // Written by generators/main.ts, of the same version as this program.
-    const { open } = (await lines.next(OPEN_MS)) as Held;
-    if (open !== level) throw new Error(`${open} are open instead of ${level}.`);
-    const bytes = await settledBytes(pid, collect);
-    record(level, (bytes - before) / level, meter.lap().foreignCores);
-    lines.send("go on");
-  }
-  if ((await program.ended()) !== 0) throw new Error(`Something broke while it was held: ${program.said()}`);
-}
-
-async function settledBytes(pid: number, collect: () => void): Promise<number> {
-  await wait(SETTLE_MS / 2);
-  collect();
-  await wait(SETTLE_MS / 2);
-  return residentBytesOf(pid);
 }
 
 interface Memory {

@@ -20,7 +20,7 @@ export async function runWrk(programs: ProcessGroup, job: Omit<ClosedLoopJob, "k
   const startMs = cpuMsOf(job.watch);
   const output = await runFor(programs, job, script, job.runMs);
   const watchedCpuMs = cpuMsOf(job.watch) - startMs;
-  return { ...parseWrk(output), events: 0, watchedCpuMs, ownCpuMs: 0 };
+  return { ...parseWrk(output), events: 0, bytes: 0, watchedCpuMs, ownCpuMs: 0 };
 }
 
 async function runFor(

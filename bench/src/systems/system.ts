@@ -10,8 +10,8 @@ export type SystemName = (typeof SYSTEM_NAMES)[number];
 
 /** A system that answers. */
 export interface RunningSystem {
-  readonly name: SystemName | "direct";
-  /** The process whose CPU and memory are the system's; undefined for `direct`. */
+  readonly name: SystemName | "direct" | "v2" | "v1";
+  /** The process whose CPU and memory are the system's; undefined for the engine as `direct`. */
   readonly pid: number | undefined;
   /** Where a chat request goes. */
   target(): Target;

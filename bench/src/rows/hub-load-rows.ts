@@ -1,42 +1,17 @@
 import type { LoadResult } from "../generators/job.ts";
-import type { RowName } from "../options.ts";
 import { type BenchModel, benchBody, FIRST_TOKEN, PACED_PER_SECOND } from "../systems/bench-models.ts";
 import type { RunningSystem } from "../systems/system.ts";
 import { type Bench, runLoad } from "./bench.ts";
-import { hasWrk, runWrk } from "./wrk.ts";
+import { CONNECTIONS, type LoadRow, PACED_STREAMS, perUnit, runClosedLoad, SPREAD_MS, timesOf } from "./load-row.ts";
 
-/** A row that puts a load on one system after the other. */
-export interface LoadRow {
-  readonly name: RowName;
-  /** The engine without anything in front is measured too. */
-  readonly needsDirect: boolean;
-  /** @returns values by the ids of figures and load lines. */
-  measure(bench: Bench, system: RunningSystem, round: number): Promise<MeasuredLoad>;
-}
-
-/** What one round of one system gave. */
-export interface MeasuredLoad {
-  readonly values: Readonly<Record<string, number>>;
-  readonly errors: number;
-}
-
-/** Streams that the paced row has open at once. */
-export const PACED_STREAMS = 400;
-/** Streams are opened over so long, so that their chunks do not come in one burst. */
-const SPREAD_MS = 400;
-/** Connections of the request and latency rows. */
-const CONNECTIONS = 64;
-
-/** The rows that are loads, by name. */
-export const LOAD_ROWS: readonly LoadRow[] = [
+/** The rows of the hub and its peers that are loads. */
+export const HUB_LOAD_ROWS: readonly LoadRow[] = [
   {
     name: "request",
     needsDirect: false,
     async measure(bench, system, round) {
       const job = { ...loadOf(bench, system, round, "bench-answer"), connections: CONNECTIONS };
-      const result = hasWrk()
-        ? await runWrk(bench.surroundings.programs, job)
-        : await runLoad(bench, { kind: "closed-loop", ...job });
+      const result = await runClosedLoad(bench, job);
       return perUnit("request", result, result.requests);
     },
   },
@@ -90,34 +65,9 @@ export const LOAD_ROWS: readonly LoadRow[] = [
   },
 ];
 
-/** The part that all loads share. */
+/** A load with requests for one of the engine's models. */
 function loadOf(bench: Bench, system: RunningSystem, round: number, model: BenchModel) {
-  const runMs = bench.options.seconds * 1000;
-  return {
-    target: system.target(),
-    body: benchBody(model),
-    warmMs: warmMs(bench, round),
-    runMs,
-    watch: system.pid === undefined ? [] : [system.pid],
-  };
-}
-
-/** What just started, or waited for long, warms up longer: V8 compiles it (again). */
-function warmMs({ options }: Bench, round: number): number {
-  // A run this short only tells whether everything works.
-  if (options.seconds === 1) return 500;
-  return round === 1 || options.isPatient ? 2000 : 1000;
-}
-
-function perUnit(id: string, result: LoadResult, units: number): MeasuredLoad {
-  return {
-    values: {
-      [`cpu-${id}`]: (result.watchedCpuMs * 1000) / units,
-      [`rate-${id}`]: (units * 1000) / result.elapsedMs,
-      [`cores-${id}`]: result.watchedCpuMs / result.elapsedMs,
-    },
-    errors: result.errors,
-  };
+  return { target: system.target(), body: benchBody(model), ...timesOf(bench, system, round) };
 }
 
 function latencyOf(result: LoadResult): { readonly p50: number; readonly p99: number } {
