@@ -2,7 +2,7 @@ import { setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 
 import { openStore } from "../store/open-store.ts";
-import type { RequestRecord } from "../store/request-log-store.ts";
+import type { RequestRow } from "../store/request-row.ts";
 import type { ThreadAnswer, ThreadOptions, ThreadOrder } from "./batched-request-log.ts";
 
 /** Rows deleted at a time, several times what one batch brings, so that a lowered bound is reached soon. A few milliseconds. */
@@ -25,14 +25,14 @@ const trimming = setInterval(() => void trim(), TRIM_INTERVAL_MS);
 
 parent.on("message", (order: ThreadOrder) => {
   if (order.do === "close") void close();
-  else void write(order.lines);
+  else void write(order.rows);
 });
 answer({ is: "ready" });
 
-async function write(lines: string): Promise<void> {
+async function write(rows: string): Promise<void> {
   try {
-    const records = JSON.parse(`[${lines}]`) as RequestRecord[];
-    await store.requestLog.insertBatch(records);
+    const batch = JSON.parse(`[${rows}]`) as RequestRow[];
+    await store.requestLog.insertBatch(batch);
     answer({ is: "written" });
   } catch (error) {
     answer({ is: "failed", message: error instanceof Error ? error.message : String(error) });

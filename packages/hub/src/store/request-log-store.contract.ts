@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import type { KeyStore } from "./key-store.ts";
 import type { RequestLogStore, RequestRecord } from "./request-log-store.ts";
+import { rowOf } from "./request-row.ts";
 
 type Opened = { keys: KeyStore; requestLog: RequestLogStore } & AsyncDisposable;
 
@@ -11,7 +12,7 @@ export function requestLogStoreContract(name: string, open: () => Promise<Opened
   test(`${name}: a record with every field comes back as it was`, async () => {
     await using store = await open();
 
-    await store.requestLog.insertBatch([FULL]);
+    await store.requestLog.insertBatch([rowOf(FULL)]);
 
     assert.deepEqual(await store.requestLog.recent(10), [FULL]);
   });
@@ -19,7 +20,7 @@ export function requestLogStoreContract(name: string, open: () => Promise<Opened
   test(`${name}: what was unknown stays absent, it does not become zero`, async () => {
     await using store = await open();
 
-    await store.requestLog.insertBatch([record("r1")]);
+    await store.requestLog.insertBatch([record("r1")].map(rowOf));
 
     assert.deepEqual(await store.requestLog.recent(10), [record("r1")]);
   });
@@ -27,8 +28,8 @@ export function requestLogStoreContract(name: string, open: () => Promise<Opened
   test(`${name}: the newest records come first, and no more than asked for`, async () => {
     await using store = await open();
 
-    await store.requestLog.insertBatch([record("r1"), record("r2")]);
-    await store.requestLog.insertBatch([record("r3")]);
+    await store.requestLog.insertBatch([record("r1"), record("r2")].map(rowOf));
+    await store.requestLog.insertBatch([record("r3")].map(rowOf));
 
     assert.deepEqual(idsOf(await store.requestLog.recent(2)), ["r3", "r2"]);
   });
@@ -36,8 +37,8 @@ export function requestLogStoreContract(name: string, open: () => Promise<Opened
   test(`${name}: a record that comes twice is kept once, and those beside it are kept too`, async () => {
     await using store = await open();
 
-    await store.requestLog.insertBatch([record("r1")]);
-    await store.requestLog.insertBatch([record("r1"), record("r2")]);
+    await store.requestLog.insertBatch([record("r1")].map(rowOf));
+    await store.requestLog.insertBatch([record("r1"), record("r2")].map(rowOf));
 
     assert.deepEqual(idsOf(await store.requestLog.recent(10)), ["r2", "r1"]);
   });
@@ -47,17 +48,17 @@ export function requestLogStoreContract(name: string, open: () => Promise<Opened
     // What no caller's type allows, as the thread would meet it in damaged JSON.
     const broken = { ...record("r2"), route: undefined } as unknown as RequestRecord;
 
-    await assert.rejects(store.requestLog.insertBatch([record("r1"), broken]));
+    await assert.rejects(store.requestLog.insertBatch([record("r1"), broken].map(rowOf)));
 
     assert.deepEqual(await store.requestLog.recent(10), []);
-    await store.requestLog.insertBatch([record("r3")]);
+    await store.requestLog.insertBatch([record("r3")].map(rowOf));
     assert.deepEqual(idsOf(await store.requestLog.recent(10)), ["r3"]);
   });
 
   test(`${name}: milliseconds are rounded to whole ones`, async () => {
     await using store = await open();
 
-    await store.requestLog.insertBatch([{ ...record("r1"), firstByteMs: 1.5, totalMs: 10.4 }]);
+    await store.requestLog.insertBatch([{ ...record("r1"), firstByteMs: 1.5, totalMs: 10.4 }].map(rowOf));
 
     const [found] = await store.requestLog.recent(1);
     assert.deepEqual([found?.firstByteMs, found?.totalMs], [2, 10]);
@@ -65,7 +66,7 @@ export function requestLogStoreContract(name: string, open: () => Promise<Opened
 
   test(`${name}: trimming takes the oldest, a step at a time, down to the bound and no further`, async () => {
     await using store = await open();
-    await store.requestLog.insertBatch(["r1", "r2", "r3", "r4", "r5"].map(record));
+    await store.requestLog.insertBatch(["r1", "r2", "r3", "r4", "r5"].map((id) => rowOf(record(id))));
 
     const deleted = [
       await store.requestLog.trim(2, 2),
@@ -88,7 +89,7 @@ export function requestLogStoreContract(name: string, open: () => Promise<Opened
     const key = { id: "key_1", kind: "api", name: "a", prefix: "sk-a", hash: "h", createdAtMs: 0 } as const;
     await store.keys.insert(key);
     const used = async (requestId: string, startedAtMs: number): Promise<number | undefined> => {
-      await store.requestLog.insertBatch([{ ...record(requestId), keyId: "key_1", startedAtMs }]);
+      await store.requestLog.insertBatch([{ ...record(requestId), keyId: "key_1", startedAtMs }].map(rowOf));
       return (await store.keys.list(1))[0]?.lastUsedAtMs;
     };
 

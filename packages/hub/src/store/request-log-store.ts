@@ -1,3 +1,5 @@
+import type { RequestRow } from "./request-row.ts";
+
 /** How a request ended. `cut`: after its first byte it failed visibly. `refused`: the hub did not try (key, limits, no model). */
 export type RequestOutcome = "complete" | "failed" | "cut" | "cancelled" | "refused";
 
@@ -36,8 +38,8 @@ export interface RequestRecord {
 
 /** The log of finished requests: many writes in batches, bounded, the oldest go first. */
 export interface RequestLogStore {
-  /** Writes all or none. A record whose `requestId` is known already is skipped. Also notes when each key was last used. */
-  insertBatch(records: readonly RequestRecord[]): Promise<void>;
+  /** Writes all or none. A row whose `requestId` is known already is skipped. Also notes when each key was last used. */
+  insertBatch(rows: readonly RequestRow[]): Promise<void>;
 
   /** The newest records, newest first. */
   recent(limit: number): Promise<readonly RequestRecord[]>;

@@ -30,11 +30,25 @@ export const FIELD_OF_COLUMN = {
   total_ms: "totalMs",
 } as const satisfies Record<Exclude<keyof Schema["request_log"], "id">, keyof RequestRecord>;
 
-/** Both databases take these: booleans are 0 and 1, times whole milliseconds. */
-export function toColumn(value: RequestRecord[keyof RequestRecord]): string | number | null {
-  if (value === undefined || value === null) return null;
-  if (typeof value === "boolean") return value ? 1 : 0;
-  return typeof value === "number" ? Math.round(value) : value;
+/** A record's values in the order of `FIELD_OF_COLUMN`, as both databases take them: booleans are 0 and 1, times whole milliseconds. */
+export type RequestRow = readonly (string | number | null)[];
+
+const FIELDS = Object.values(FIELD_OF_COLUMN);
+const STARTED_AT = FIELDS.indexOf("startedAtMs");
+const KEY_ID = FIELDS.indexOf("keyId");
+
+export function rowOf(record: RequestRecord): RequestRow {
+  return FIELDS.map((field) => toColumn(record[field]));
+}
+
+/** When each key of these rows was last used: its id and epoch milliseconds. */
+export function lastUseOf(rows: readonly RequestRow[]): ReadonlyMap<string, number> {
+  const lastUse = new Map<string, number>();
+  for (const row of rows) {
+    const keyId = row[KEY_ID];
+    if (typeof keyId === "string") lastUse.set(keyId, Number(row[STARTED_AT]));
+  }
+  return lastUse;
 }
 
 export function toRequestRecord(row: Readonly<Record<string, unknown>>): RequestRecord {
@@ -45,4 +59,10 @@ export function toRequestRecord(row: Readonly<Record<string, unknown>>): Request
   }
   // The schema's NOT NULL columns are the fields that a record must have, and only `insertBatch` writes the table.
   return record as unknown as RequestRecord;
+}
+
+function toColumn(value: RequestRecord[keyof RequestRecord]): string | number | null {
+  if (value === undefined || value === null) return null;
+  if (typeof value === "boolean") return value ? 1 : 0;
+  return typeof value === "number" ? Math.round(value) : value;
 }

@@ -1,11 +1,11 @@
 import type { StatementSync } from "node:sqlite";
 
 import type { RequestLogStore, RequestRecord } from "../request-log-store.ts";
-import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, toColumn, toRequestRecord } from "../request-row.ts";
+import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, lastUseOf, type RequestRow, toRequestRecord } from "../request-row.ts";
 import { type SqliteConnection, whenUnlocked } from "./when-unlocked.ts";
 
-const FIELDS = Object.values(FIELD_OF_COLUMN);
-const COLUMNS = Object.keys(FIELD_OF_COLUMN).join(", ");
+const NAMES = Object.keys(FIELD_OF_COLUMN);
+const COLUMNS = NAMES.join(", ");
 
 /** Prepared statements without Kysely: this is the one table that is written once per request. */
 export class SqliteRequestLogStore implements RequestLogStore {
@@ -18,7 +18,7 @@ export class SqliteRequestLogStore implements RequestLogStore {
   constructor(sqlite: SqliteConnection) {
     const { database } = sqlite;
     this.#sqlite = sqlite;
-    const places = FIELDS.map(() => "?");
+    const places = NAMES.map(() => "?");
     this.#insert = database.prepare(
       `insert into request_log (${COLUMNS}) values (${places.join(", ")}) on conflict (request_id) do nothing`,
     );
@@ -33,9 +33,9 @@ export class SqliteRequestLogStore implements RequestLogStore {
     );
   }
 
-  async insertBatch(records: readonly RequestRecord[]): Promise<void> {
+  async insertBatch(rows: readonly RequestRow[]): Promise<void> {
     try {
-      await whenUnlocked(this.#sqlite, () => this.#insertAll(records));
+      await whenUnlocked(this.#sqlite, () => this.#insertAll(rows));
     } catch (thrown) {
       throw this.#sqlite.explain(thrown);
     }
@@ -59,16 +59,12 @@ export class SqliteRequestLogStore implements RequestLogStore {
   }
 
   /** One transaction, without a pause in it: nothing else can get onto this connection meanwhile. */
-  #insertAll(records: readonly RequestRecord[]): void {
+  #insertAll(rows: readonly RequestRow[]): void {
     const { database } = this.#sqlite;
     database.exec("begin immediate");
     try {
-      const lastUse = new Map<string, number>();
-      for (const record of records) {
-        this.#insert.run(...FIELDS.map((field) => toColumn(record[field])));
-        if (record.keyId !== undefined) lastUse.set(record.keyId, record.startedAtMs);
-      }
-      for (const [keyId, atMs] of lastUse) this.#used.run(atMs, keyId, LAST_USED_STEP_MS);
+      for (const row of rows) this.#insert.run(...row);
+      for (const [keyId, atMs] of lastUseOf(rows)) this.#used.run(atMs, keyId, LAST_USED_STEP_MS);
       database.exec("commit");
     } catch (thrown) {
       // SQLite has rolled back by itself after some errors (disk full).
