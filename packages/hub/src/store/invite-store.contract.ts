@@ -251,9 +251,14 @@ export function inviteStoreContract(name: string, open: Open): void {
     await addGroup(database, "group_other", { ownerId: "user_bob" });
     await addInvite(database, { id: "invite_1", groupId: GROUP });
 
-    const full = await redeem(database, "invite_1", "user_bob", 1, { ...LIMITS, maxMembers: 1 });
-    const tooMany = await redeem(database, "invite_1", "user_bob", 1, { ...LIMITS, maxGroupsJoined: 1 });
-    const redeemed = await redeem(database, "invite_1", "user_bob", 1, { maxMembers: 2, maxGroupsJoined: 2 });
+    const within = (limits: typeof LIMITS): Promise<Redemption> =>
+      database.write((transaction) =>
+        redeemInvite(transaction, { hash: "hash of invite_1", userId: "user_bob", limits }, 1),
+      );
+
+    const full = await within({ ...LIMITS, maxMembers: 1 });
+    const tooMany = await within({ ...LIMITS, maxGroupsJoined: 1 });
+    const redeemed = await within({ maxMembers: 2, maxGroupsJoined: 2 });
 
     assert.deepEqual(
       [full, tooMany, redeemed].map(({ outcome }) => outcome),
@@ -306,8 +311,10 @@ export function inviteStoreContract(name: string, open: Open): void {
   );
 }
 
-function redeem(database: Database, id: string, userId: string, nowMs = 1, limits = LIMITS): Promise<Redemption> {
-  return database.write((transaction) => redeemInvite(transaction, { hash: `hash of ${id}`, userId, limits }, nowMs));
+function redeem(database: Database, id: string, userId: string, nowMs = 1): Promise<Redemption> {
+  return database.write((transaction) =>
+    redeemInvite(transaction, { hash: `hash of ${id}`, userId, limits: LIMITS }, nowMs),
+  );
 }
 
 async function join(
