@@ -25,6 +25,10 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: clients that do not read", "packages/hub/src/relay/pump.ts", "SLOW_CONSUMER_MS"],
   ["The hub: waiting for a slot", "packages/hub/src/routing/slot-queue.ts", "QUEUE_LIMITS"],
   ["The hub: what a worker may announce", "packages/hub/src/fleet/announcement.ts", "ANNOUNCEMENT_LIMITS"],
+  ["The admin API: bodies", "packages/hub/src/admin/answer-route.ts", "MAX_ADMIN_BODY_BYTES"],
+  ["The admin API: requests", "packages/hub/src/admin/rate-limit.ts", "RATE_LIMITS"],
+  ["The admin API: lists", "packages/hub/src/admin/paging.ts", "PAGE_LIMITS"],
+  ["The admin API: answers kept", "packages/hub/src/store/idempotency-store.ts", "IDEMPOTENCY_LIMITS"],
   ["The worker", "packages/worker/src/limits.ts", "LIMITS"],
 ];
 

@@ -1,0 +1,169 @@
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { Readable } from "node:stream";
+
+import type { FastifyReply, FastifyRequest } from "fastify";
+
+import { AppError } from "../errors.ts";
+import type { ClientAddresses } from "../http/client-address.ts";
+import { checkAnnouncedLength, IncomingBody } from "../http/incoming-body.ts";
+import type { UserActor } from "../identity/actor.ts";
+import type { Log } from "../observe/log.ts";
+import { answerOnce, type IdempotencyDeps, type KeptAnswer, readIdempotencyKey } from "./idempotency.ts";
+import { checkPermission } from "./permission.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import { parseInput } from "./read-input.ts";
+import type { AnyAnswer, AnyRequest, Route } from "./route.ts";
+import { checkSameOrigin } from "./same-origin.ts";
+
+/** The JSON body of one request. */
+export const MAX_ADMIN_BODY_BYTES = 1024 * 1024;
+
+export interface AnswerDeps<Services> extends IdempotencyDeps {
+  readonly services: Services;
+  /** Whose cookie or token the headers hold; undefined: nobody's that is good now. */
+  readonly actorOf: (headers: IncomingHttpHeaders, address: string) => Promise<UserActor | undefined>;
+  readonly addresses: Pick<ClientAddresses, "of">;
+  /** Somebody known is at the other end. */
+  readonly onKnown: (socket: Socket) => void;
+  readonly limits: RateLimit;
+  /** Scheme, host and port that people use; undefined: not set. */
+  readonly publicOrigin: string | undefined;
+  readonly log: Log;
+}
+
+export interface Asked {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  /** Tells a client that waits for it to send its body. */
+  readonly askForBody: () => void;
+}
+
+/** One request's way: who asks, may he, what exactly, then the handler, then its answer. Throws AppError wherever it ends. */
+export async function answerRoute<S>(deps: AnswerDeps<S>, route: Route<S>, asked: Asked): Promise<FastifyReply> {
+  const { request, reply } = asked;
+  const { ip: address, network } = deps.addresses.of(request.raw);
+  const actor = await deps.actorOf(request.headers, address);
+  if (actor !== undefined) deps.onKnown(request.raw.socket);
+  // Who is known is counted for himself: others behind the same address cannot use up what is his.
+  deps.limits.count(actor === undefined ? `network ${network}` : actor.user.id);
+  checkPermission(route, actor, request.headers.authorization);
+  checkSameOrigin({
+    method: request.method,
+    headers: request.headers,
+    publicOrigin: deps.publicOrigin,
+    usesCookie: actor?.via.kind === "sign-in",
+  });
+
+  const bytes = await readBody(route, asked);
+  const parsed: AnyRequest = {
+    actor: actor && { ...actor, requestId: request.id },
+    params: route.params && parseInput(route.params, request.params, "The address"),
+    query: parseQuery(route, request.query),
+    body: route.body && parseInput(route.body, jsonOf(bytes), "The body"),
+    ifMatch: route.needsIfMatch ? versionOf(request.headers["if-match"]) : undefined,
+    requestId: request.id,
+    address,
+    headers: request.headers,
+    signal: goneSignal(reply),
+  };
+  const key = route.isIdempotent ? readIdempotencyKey(request.headers["idempotency-key"]) : undefined;
+  if (key === undefined || actor === undefined) return send(route, reply, await route.handle(parsed, deps.services));
+  const create = { key, actorId: actor.user.id, method: request.method, url: request.url, body: bytes };
+  const answer = await answerOnce(deps, create, async () => toKept(route, await route.handle(parsed, deps.services)));
+  return sendKept(reply, answer);
+}
+
+/** Empty when the route takes none: what is sent all the same is not read. */
+async function readBody(route: Route<never>, { request, askForBody }: Asked): Promise<Uint8Array> {
+  if (route.body === undefined) return Buffer.alloc(0);
+  checkBodyHeaders(request.raw);
+  askForBody();
+  const body = new IncomingBody(request.raw, { maxBytes: MAX_ADMIN_BODY_BYTES });
+  const chunks: Uint8Array[] = [];
+  for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function checkBodyHeaders(raw: IncomingMessage): void {
+  const { "content-type": type, "content-encoding": encoding, "transfer-encoding": chunked } = raw.headers;
+  if (encoding !== undefined && encoding !== "identity") {
+    throw new AppError("unsupported_media_type", "A compressed body is not taken.");
+  }
+  const isEmpty = type === undefined && chunked === undefined && (raw.headers["content-length"] ?? "0") === "0";
+  if (!isEmpty && !/^application\/json\s*(;|$)/i.test(type ?? "")) {
+    throw new AppError("unsupported_media_type", "The body must be JSON, with content-type: application/json.");
+  }
+  checkAnnouncedLength(raw, MAX_ADMIN_BODY_BYTES);
+}
+
+/** undefined for an empty one. */
+function jsonOf(bytes: Uint8Array): unknown {
+  if (bytes.length === 0) return undefined;
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (thrown) {
+    throw new AppError("invalid_json", undefined, { cause: thrown });
+  }
+}
+
+/** A route without a query takes none: a misspelt filter must not list everything. */
+function parseQuery(route: Route<never>, query: unknown): unknown {
+  if (route.query !== undefined) return parseInput(route.query, query, "The query");
+  const [field] = Object.keys(query ?? {});
+  if (field === undefined) return undefined;
+  throw new AppError("invalid_request", `${field}: there is no such field.`, { param: field });
+}
+
+/** @throws AppError `precondition_required`, `invalid_request` */
+function versionOf(ifMatch: string | undefined): number {
+  if (ifMatch === undefined) throw new AppError("precondition_required");
+  const [, version] = /^"(\d{1,15})"$/.exec(ifMatch.trim()) ?? [];
+  if (version !== undefined) return Number(version);
+  throw new AppError("invalid_request", 'If-Match must be one ETag as the hub gave it, such as "3" with its quotes.', {
+    param: "If-Match",
+  });
+}
+
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once("close", () => gone.abort());
+  return gone.signal;
+}
+
+function send(route: Route<never>, reply: FastifyReply, answer: AnyAnswer): FastifyReply {
+  for (const [name, value] of Object.entries(answer.headers ?? {})) reply.header(name, value);
+  const streams = streamTypeOf(route, answer);
+  if (streams === undefined) return sendKept(reply, toKept(route, answer));
+  // The route's type says that its body is one.
+  const body = answer.body as AsyncIterable<string>;
+  return reply.code(statusOf(route, answer)).type(streams).send(Readable.from(body));
+}
+
+function sendKept(reply: FastifyReply, { status, headers, body }: KeptAnswer): FastifyReply {
+  reply.code(status).headers(headers);
+  return body === undefined ? reply.send() : reply.type("application/json").send(body);
+}
+
+/** Fields that the schema does not have are left out: nothing gets out because a record has it. */
+function toKept(route: Route<never>, answer: AnyAnswer): KeptAnswer {
+  const status = statusOf(route, answer);
+  const schema = route.response[status];
+  const headers: Record<string, string> = {};
+  if (answer.version !== undefined) headers["etag"] = `"${answer.version}"`;
+  if (answer.location !== undefined) headers["location"] = answer.location;
+  if (schema === undefined || schema === null || "streams" in schema) return { status, headers, body: undefined };
+  return { status, headers, body: JSON.stringify(schema.parse(answer.body)) };
+}
+
+function statusOf(route: Route<never>, answer: AnyAnswer): keyof Route<never>["response"] {
+  if (answer.status !== undefined) return answer.status;
+  const [only] = Object.keys(route.response);
+  // The type of an answer leaves the status out only when there is one.
+  return Number(only) as keyof Route<never>["response"];
+}
+
+function streamTypeOf(route: Route<never>, answer: AnyAnswer): string | undefined {
+  const schema = route.response[statusOf(route, answer)];
+  return schema !== undefined && schema !== null && "streams" in schema ? schema.streams : undefined;
+}

@@ -1,0 +1,48 @@
+import type * as z from "zod";
+
+import { AppError } from "../errors.ts";
+
+/** So many problems are named in one message. */
+const MAX_NAMED = 10;
+
+/**
+ * What a schema makes of outside data.
+ *
+ * @param where What is looked at, for the message when no field is to blame: "The body".
+ * @throws AppError `invalid_request` or `missing_required_parameter`, naming every problem by its field.
+ */
+export function parseInput(schema: z.ZodType, value: unknown, where: string): unknown {
+  const parsed = schema.safeParse(value, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.flatMap((issue) => problemsOf(issue));
+  const [first] = problems;
+  const named = problems.slice(0, MAX_NAMED).map(({ field, text }) => `${field === "" ? where : field}: ${text}`);
+  if (problems.length > MAX_NAMED) named.push(`and ${problems.length - MAX_NAMED} more`);
+  const code = problems.every(({ isMissing }) => isMissing) ? "missing_required_parameter" : "invalid_request";
+  throw new AppError(code, `${named.join("; ")}.`, { param: first?.field === "" ? undefined : first?.field });
+}
+
+interface Problem {
+  /** As a path: `limits.requestsPerMinute`; "" for the whole. */
+  readonly field: string;
+  readonly text: string;
+  readonly isMissing: boolean;
+}
+
+function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+  const path = issue.path.map(String);
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => ({
+      field: [...path, key].join("."),
+      text: "there is no such field",
+      isMissing: false,
+    }));
+  }
+  const isMissing = issue.code === "invalid_type" && issue.input === undefined;
+  const text = isMissing ? "is missing" : lowerFirst(issue.message);
+  return [{ field: path.join("."), text, isMissing }];
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
