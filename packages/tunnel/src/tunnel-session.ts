@@ -19,6 +19,7 @@ export interface Registration {
 export interface TunnelSession<I> {
   readonly id: string;
   readonly identity: I;
+  /** Its `details` are there until `onSession` returned: a server would hold megabytes of them for nothing. */
   readonly registration: Registration;
   /** Grows with every session of a server. The higher one is the newer. */
   readonly generation: number;

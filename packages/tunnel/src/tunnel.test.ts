@@ -61,6 +61,8 @@ class Hub implements AsyncDisposable {
   readonly tunnel: TunnelServer<string>;
   readonly sessions = new Journal<TunnelSession<string>>();
   readonly updates = new Journal<unknown>();
+  /** The details of each session. */
+  readonly registered: unknown[] = [];
   readonly closed = new Journal<{ session: TunnelSession<string>; reason: TunnelError }>();
   port = 0;
 
@@ -72,7 +74,10 @@ class Hub implements AsyncDisposable {
         return "alice";
       },
       register: () => {},
-      onSession: (session) => this.sessions.add(session),
+      onSession: (session) => {
+        this.registered.push(session.registration.details);
+        this.sessions.add(session);
+      },
       onUpdate: (_session, details) => this.updates.add(details),
       onClose: (session, reason) => this.closed.add({ session, reason }),
       ...options,
@@ -154,7 +159,7 @@ test("a request goes through the tunnel and its answer comes back with trailers"
   assert.equal(await textOf(stream.body), "hello");
   assert.deepEqual(stream.trailers, { engine: "echo" });
   assert.equal(session.streamCount, 0);
-  assert.deepEqual(session.registration.details, { kind: "models" });
+  assert.deepEqual([hub.registered, session.registration.details], [[{ kind: "models" }], undefined]);
 });
 
 test("ten megabytes go through in both directions unchanged", async () => {
@@ -397,6 +402,22 @@ test("updates reach the hub, the latest of those made before the connection too"
   worker.client.update({ kind: "models" });
 
   await hub.updates.until((details) => JSON.stringify(details) === '{"kind":"models"}');
+});
+
+test("a worker that announces more than 32 KiB a second, in the long run, is cut off", async () => {
+  await using hub = await new Hub().listen();
+  using worker = new Worker(hub);
+  const list = "x".repeat(200_000);
+  await worker.states.until((state) => state.is === "connected");
+
+  for (const n of [1, 2]) {
+    worker.client.update({ n, list });
+    await hub.updates.until((update) => (update as { n: number }).n === n);
+  }
+  worker.client.update({ n: 3, list });
+  const { reason } = await hub.closed.until(() => true);
+
+  assert.deepEqual([reason.code, reason.message], ["abuse", "abuse: too many bytes of CONTROL"]);
 });
 
 test("a worker whose connection broke comes back as a newer generation", async () => {

@@ -50,6 +50,8 @@ class Hub implements AsyncDisposable {
   readonly tunnel: TunnelServer<string>;
   readonly bearers: (string | undefined)[] = [];
   readonly warnings: object[] = [];
+  /** The details of each session. */
+  readonly registered: unknown[] = [];
   readonly updates: unknown[] = [];
   readonly closed: { session: TunnelSession<string>; reason: TunnelError }[] = [];
   #onClosed: (() => void) | undefined;
@@ -63,7 +65,7 @@ class Hub implements AsyncDisposable {
         return bearer;
       },
       register: () => {},
-      onSession: () => {},
+      onSession: ({ registration }) => this.registered.push(registration.details),
       onUpdate: (_session, details) => this.updates.push(details),
       onClose: (session, reason) => {
         this.closed.push({ session, reason });
@@ -152,7 +154,7 @@ test("an original worker serves a streamed request, and nobody above sees a diff
   const { session } = hub;
   assert.equal(session.version, 1);
   assert.equal(session.registration.workerId, "go-worker");
-  assert.deepEqual((session.registration.details as { models: unknown }).models, [{ id: "m", target: "v1" }]);
+  assert.deepEqual((hub.registered[0] as { models: unknown }).models, [{ id: "m", target: "v1" }]);
   const stream = hub.ask('{"é":"<&>"}');
   assert.deepEqual(await stream.head, { status: 200, headers: [["content-type", "text/event-stream"]] });
   assert.equal(await textOf(stream.body), '/v1/chat/completions {"é":"<&>"}');

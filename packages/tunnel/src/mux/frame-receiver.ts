@@ -41,6 +41,7 @@ export class FrameReceiver {
   #unknown: RateLimit | undefined;
   #late: RateLimit | undefined;
   readonly #controls: RateLimit;
+  readonly #controlBytes: RateLimit;
   // Most sessions never need these.
   #faults: RateLimit | undefined;
   #resets: RateLimit | undefined;
@@ -54,6 +55,7 @@ export class FrameReceiver {
     this.#pings = new RateLimit(limits.pingsPerSecond);
     this.#credits = new RateLimit(limits.creditsPerSecond);
     this.#controls = new RateLimit(limits.controlsPerSecond);
+    this.#controlBytes = new RateLimit(limits.controlBytesPerSecond, limits.controlBurstBytes);
   }
 
   /** Applies all frames of one message. @throws TunnelError for what ends the session. */
@@ -127,6 +129,7 @@ export class FrameReceiver {
   #onControl(frame: FrameCursor): void {
     const isLast = !frame.hasFlag(FLAG.more);
     if (isLast && !this.#controls.take(this.#target.nowMs)) throw abuse("too many CONTROLs");
+    if (!this.#controlBytes.take(this.#target.nowMs, frame.length)) throw abuse("too many bytes of CONTROL");
     this.#control.add(frame.payload(), isLast);
   }
 

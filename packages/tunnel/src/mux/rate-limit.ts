@@ -12,15 +12,15 @@ export class RateLimit {
     this.#tokens = burst;
   }
 
-  /** False when there were too many. */
-  take(nowMs: number): boolean {
+  /** Takes one, or as many as it costs. False when there were too many. */
+  take(nowMs: number, cost = 1): boolean {
     // What was earned by something else may stand above the burst; time adds nothing to it.
     if (this.#tokens < this.#burst) {
       this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#refilledAtMs) * this.#perMs);
     }
     this.#refilledAtMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.#tokens < cost) return false;
+    this.#tokens -= cost;
     return true;
   }
 

@@ -40,11 +40,11 @@ export interface ServerSessionOptions<I> {
 export class ServerSession<I> implements TunnelSession<I> {
   readonly id: string;
   readonly identity: I;
-  readonly registration: Registration;
   readonly generation: number;
   readonly version: 1 | 2;
   readonly remoteAddress: string;
   readonly openedAtMs: number;
+  #registration: Registration;
   readonly #protocol: SessionProtocol;
   /** On the protocol's clock: not before and not after when a draining session is closed, with what code. */
   #leaving: { readonly fromMs: number; readonly atMs: number; readonly code: TunnelErrorCode } | undefined;
@@ -52,12 +52,16 @@ export class ServerSession<I> implements TunnelSession<I> {
   constructor(options: ServerSessionOptions<I>) {
     this.id = options.id;
     this.identity = options.identity;
-    this.registration = options.registration;
+    this.#registration = options.registration;
     this.generation = options.generation;
     this.remoteAddress = options.remoteAddress;
     this.openedAtMs = options.openedAtMs;
     this.version = options.version;
     this.#protocol = options.protocol;
+  }
+
+  get registration(): Registration {
+    return this.#registration;
   }
 
   get isAccepting(): boolean {
@@ -86,6 +90,11 @@ export class ServerSession<I> implements TunnelSession<I> {
 
   close(code: TunnelErrorCode, message?: string): void {
     this.#protocol.close(new TunnelError(code, message === undefined ? {} : { message }), { tells: true });
+  }
+
+  /** What a worker registered with may be megabytes of objects, and was read. */
+  forgetDetails(): void {
+    this.#registration = { ...this.#registration, details: undefined };
   }
 
   /** GOAWAY now; closed when the last stream ended, or at the deadline. */

@@ -180,6 +180,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     this.#log.info({ sessionId: session.id, workerId, software, generation: session.generation }, "worker connected");
     // First the new one, so that its worker is never gone between the two calls.
     this.#call("onSession", () => this.#options.onSession(session));
+    session.forgetDetails();
     for (const old of superseded) {
       this.#log.info({ sessionId: old.id, workerId, by: session.id }, "session superseded");
       const graceMs = this.#limits.supersedeGraceMs;
