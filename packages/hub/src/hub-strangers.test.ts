@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
 
-import { connectTunnel, type LinkState } from "@tokilake/tunnel";
+import { connectTunnel, type LinkState, TUNNEL_LIMITS } from "@tokilake/tunnel";
 import { WebSocket } from "ws";
 
 import { STRANGERS } from "./http/stranger-sockets.ts";
@@ -171,3 +171,83 @@ test("of a thousand connections that say nothing, or not all, the oldest makes r
   assert.equal(await ask(), "HTTP/1.1 200");
   for (const socket of [...sockets, known]) socket.destroy();
 });
+
+test("of connections with one key 128 may be without a registration; other keys are not held up, and it passes", async () => {
+  await using hub = await startTestHub();
+  const open = async (token: string): Promise<WebSocket | number | undefined> => {
+    const socket = new WebSocket(`${hub.url.replace("http", "ws")}/api/tokilake/connect`, ["tokilake.v2"], {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    socket.on("error", () => undefined);
+    const opened = once(socket, "open").then(() => socket);
+    const refused = once(socket, "unexpected-response").then(([, answer]) => (answer as IncomingMessage).statusCode);
+    return Promise.race([opened, refused]);
+  };
+  const { maxPendingPerOwner } = TUNNEL_LIMITS;
+
+  const silent = await Promise.all(Array.from({ length: maxPendingPerOwner }, () => open("wk-flood")));
+  const more = await open("wk-flood");
+  const other = await hub.connect(() => undefined, { token: "wk-other" });
+  const [first] = silent;
+  assert.ok(first instanceof WebSocket);
+  const closed = once(first, "close");
+  first.terminate();
+  await closed;
+  const again = await waitFor(async () => (await open("wk-flood")) instanceof WebSocket);
+
+  assert.deepEqual([more, other.state.is, again], [429, "connected", true]);
+  for (const socket of silent) if (socket instanceof WebSocket) socket.terminate();
+});
+
+/** Asks again until it is so: the hub sees a closed connection a moment later. */
+async function waitFor(isSo: () => Promise<boolean>): Promise<boolean> {
+  for (let n = 0; n < 100; n += 1) if (await isSo()) return true;
+  return false;
+}
+
+test("workers that register with nonsense of the largest size, again and again, are told so and hold up nobody", async () => {
+  await using hub = await startTestHub();
+  await hub.connect((stream) => answerJson(stream, { choices: [] }));
+  const absurd: readonly object[] = [
+    {
+      kind: "models",
+      targets: [{ name: "e" }],
+      models: Array.from({ length: 10_000 }, () => ({ id: "m", target: "e" })),
+    },
+    { kind: "models", targets: [{ name: "e" }], models: Array.from({ length: 80_000 }, () => ({})) },
+    { kind: "models", targets: [{ name: "e" }], models: [{ id: "m".repeat(250_000), target: "e" }] },
+    { kind: "models", targets: Array.from({ length: 80_000 }, () => ({})), models: [] },
+    { kind: "models", targets: [{ name: "e", routes: Array.from({ length: 60_000 }, () => "") }], models: [] },
+    { kind: "load", targets: [] },
+  ];
+  const refused: Promise<string>[] = [];
+  let slowestMs = 0;
+
+  for (let round = 0; round < 5; round += 1) {
+    for (const [n, details] of absurd.entries()) refused.push(refusalOf(hub, `w${round}-${n}`, details));
+    const startedAt = performance.now();
+    const answer = await hub.post(CHAT, { model: "m" });
+    await answer.text();
+    slowestMs = Math.max(slowestMs, performance.now() - startedAt);
+  }
+
+  assert.deepEqual(new Set(await Promise.all(refused)), new Set(["bad-announcement"]));
+  assert.ok(slowestMs < 1_000, `${slowestMs} ms`);
+});
+
+/** The code with which a worker is stopped. */
+function refusalOf(hub: TestHub, workerId: string, details: object): Promise<string> {
+  const stopped = Promise.withResolvers<string>();
+  connectTunnel({
+    url: hub.url,
+    token: "wk-nonsense",
+    workerId,
+    software: "test/0",
+    details: () => details,
+    serve: () => undefined,
+    onState: (state) => {
+      if (state.is === "stopped") stopped.resolve(state.code.replace("refused:", ""));
+    },
+  });
+  return stopped.promise;
+}

@@ -1,7 +1,14 @@
 import * as z from "zod";
 
 /** What one worker may announce. Worst case: 5,000 models of a 256-byte name are about 3 MB in the hub's memory. */
-export const ANNOUNCEMENT_LIMITS = { maxModels: 5_000, maxTargets: 256, maxRoutes: 100, maxNameBytes: 256 } as const;
+export const ANNOUNCEMENT_LIMITS = {
+  maxModels: 5_000,
+  maxTargets: 256,
+  maxRoutes: 100,
+  maxNameBytes: 256,
+  /** All workers of one key together; a model on two targets counts twice. Worst case: about 30 MB a key. */
+  maxModelsPerKey: 50_000,
+} as const;
 
 // C0 and C1 controls and DEL: such a name could forge log lines and headers.
 // oxlint-disable-next-line no-control-regex -- refusing control characters is the point
@@ -13,9 +20,11 @@ const name = z
   .refine((text) => Buffer.byteLength(text) <= ANNOUNCEMENT_LIMITS.maxNameBytes, "is longer than 256 bytes")
   .refine((text) => !CONTROL.test(text), "has control characters");
 
+const MAX_PROBLEMS = 3;
+
 const count = z.int().min(0).max(1_000_000);
 
-const target = z.looseObject({
+const target = z.object({
   name,
   engine: name.exactOptional(),
   slots: z.int().min(1).max(100_000).exactOptional(),
@@ -23,20 +32,42 @@ const target = z.looseObject({
   routes: z.array(z.string().max(512)).max(ANNOUNCEMENT_LIMITS.maxRoutes).exactOptional(),
 });
 
-const models = z.looseObject({
+const models = z.object({
   kind: z.literal("models"),
-  targets: z.array(target).max(ANNOUNCEMENT_LIMITS.maxTargets),
-  models: z.array(z.looseObject({ id: name, target: name })).max(ANNOUNCEMENT_LIMITS.maxModels),
+  targets: listOf(target, ANNOUNCEMENT_LIMITS.maxTargets),
+  models: listOf(z.object({ id: name, target: name }), ANNOUNCEMENT_LIMITS.maxModels),
 });
 
-const load = z.looseObject({
+const load = z.object({
   kind: z.literal("load"),
-  targets: z
-    .array(z.looseObject({ name, running: count.exactOptional(), waiting: count.exactOptional() }))
-    .max(ANNOUNCEMENT_LIMITS.maxTargets),
+  targets: listOf(
+    z.object({ name, running: count.exactOptional(), waiting: count.exactOptional() }),
+    ANNOUNCEMENT_LIMITS.maxTargets,
+  ),
 });
 
 const announcement = z.discriminatedUnion("kind", [models, load]);
+
+/** Stops at the first mistake: to describe 5,000 of them took 18 ms, so that 15 KB of nonsense cost as much. */
+function listOf<T>(item: z.ZodType<T>, max: number) {
+  return z
+    .array(z.unknown())
+    .max(max)
+    .transform((list, context) => {
+      const parsed: T[] = [];
+      for (const [at, each] of list.entries()) {
+        const result = item.safeParse(each);
+        if (!result.success) {
+          for (const issue of result.error.issues.slice(0, MAX_PROBLEMS)) {
+            context.addIssue({ code: "custom", message: issue.message, path: [at, ...issue.path] });
+          }
+          return z.NEVER;
+        }
+        parsed.push(result.data);
+      }
+      return parsed;
+    });
+}
 
 /** What a worker serves: its targets, and which of them has which model. */
 export type ModelsAnnouncement = z.infer<typeof models>;

@@ -16,6 +16,8 @@ export type WorkerSession = TunnelSession<Principal>;
 export class FleetWorker implements TargetOwner, StreamOpener {
   readonly workerId: string;
   readonly targets = new Map<string, FleetTarget>();
+  /** In its last announcement. */
+  modelCount = 0;
   readonly #sessions = new Set<WorkerSession>();
 
   constructor(workerId: string) {

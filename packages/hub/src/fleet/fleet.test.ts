@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type StreamOpening, TunnelError, type TunnelStream } from "@tokilake/tunnel";
+import { type StreamOpening, TunnelError, TunnelRefusal, type TunnelStream } from "@tokilake/tunnel";
 
 import type { ChannelRequest, RequestBody } from "../channels/channel.ts";
 import { SilentLog } from "../observe/silent-log.ts";
@@ -31,10 +31,13 @@ class FakeSession implements WorkerSession {
   streamCount = 0;
   readonly opened: StreamOpening[] = [];
 
-  constructor(slot: number, options: { instanceId?: string; models?: readonly string[]; slots?: number } = {}) {
-    const { instanceId = "i", models = ["m"], slots = 2 } = options;
+  constructor(
+    slot: number,
+    options: { workerId?: string; instanceId?: string; models?: readonly string[]; slots?: number } = {},
+  ) {
+    const { workerId = "w", instanceId = "i", models = ["m"], slots = 2 } = options;
     const details = announced(models, slots);
-    this.registration = { workerId: "w", instanceId, slot, software: "test/0", details };
+    this.registration = { workerId, instanceId, slot, software: "test/0", details };
   }
 
   open(opening: StreamOpening): TunnelStream {
@@ -215,4 +218,32 @@ test("a worker's name stays its owner's while one of its sessions is open", () =
   assert.throws(() => fleet.admit(stranger, first.registration), { code: "name-taken" });
   fleet.remove(second);
   fleet.admit(stranger, first.registration);
+});
+
+test("the workers of one key announce 50,000 models together; a list that is too many is refused or changes nothing", () => {
+  const list = (worker: number, length: number): string[] => Array.from({ length }, (_, n) => `w${worker}-m${n}`);
+  const sessions = Array.from(
+    { length: 10 },
+    (_, n) => new FakeSession(0, { workerId: `w${n}`, models: list(n, 5_000) }),
+  );
+  const { fleet } = fleetWith(...sessions);
+  const [first = assert.fail()] = sessions;
+  const late = new FakeSession(0, { workerId: "late", models: ["one-more"] });
+  const other = { keyId: "other", kind: "worker", name: "o" } as const;
+
+  assert.throws(
+    () => fleet.admit(late.identity, late.registration),
+    (error) => error instanceof TunnelRefusal && error.code === "too-many-models" && error.retryAfterMs === 60_000,
+  );
+  fleet.admit(other, late.registration);
+  fleet.admit(first.identity, { ...first.registration, slot: 1 });
+  fleet.update(first, announced(list(0, 4_999)));
+  fleet.admit(late.identity, late.registration);
+  fleet.add(late);
+  fleet.update(first, announced([...list(0, 4_999), "x"]));
+  assert.equal(fleet.models.targetsOf("x"), undefined);
+  fleet.remove(sessions[1] ?? assert.fail());
+  fleet.update(first, announced([...list(0, 4_999), "x"]));
+
+  assert.equal(fleet.models.targetsOf("x")?.size, 1);
 });

@@ -3,10 +3,17 @@ import { type Registration, TunnelRefusal } from "@tokilake/tunnel";
 import { TunnelChannel } from "../channels/tunnel-channel.ts";
 import type { Principal } from "../identity/key-ring.ts";
 import type { Log } from "../observe/log.ts";
-import { type LoadAnnouncement, type ModelsAnnouncement, parseAnnouncement } from "./announcement.ts";
+import {
+  ANNOUNCEMENT_LIMITS,
+  type LoadAnnouncement,
+  type ModelsAnnouncement,
+  parseAnnouncement,
+} from "./announcement.ts";
 import { FleetTarget } from "./fleet-target.ts";
 import { FleetWorker, processOf, type WorkerSession } from "./fleet-worker.ts";
 import { ModelIndex } from "./model-index.ts";
+
+const TOO_MANY_MODELS_RETRY_MS = 60_000;
 
 export interface FleetDeps {
   readonly log: Log;
@@ -31,6 +38,8 @@ export class Fleet {
   readonly #processes = new Map<string, FleetWorker>();
   /** Who holds each name that is connected. A name is free again when its last session ends. */
   readonly #owners = new Map<string, { readonly keyId: string; sessions: number }>();
+  /** Models announced by the workers of each key. */
+  readonly #modelCounts = new Map<string, number>();
   #endedTraffic = { received: 0, sent: 0 };
 
   constructor(deps: FleetDeps) {
@@ -69,7 +78,10 @@ export class Fleet {
       });
     }
     const parsed = parseAnnouncement(registration.details);
-    if (parsed.outcome === "valid" && parsed.announcement.kind === "models") return;
+    if (parsed.outcome === "valid" && parsed.announcement.kind === "models") {
+      this.#checkRoom(principal, registration, parsed.announcement.models.length);
+      return;
+    }
     const problem = parsed.outcome === "valid" ? "a worker registers with its models" : parsed.problem;
     throw new TunnelRefusal({ status: 400, code: "bad-announcement", message: problem, fatal: true });
   }
@@ -103,7 +115,12 @@ export class Fleet {
       return;
     }
     if (parsed.announcement.kind === "load") setLoad(worker.targets, parsed.announcement);
-    else this.#setModels(worker, parsed.announcement);
+    else if (this.#hasRoom(session.identity.keyId, worker, parsed.announcement.models.length)) {
+      this.#setModels(session.identity.keyId, worker, parsed.announcement);
+    } else {
+      const { workerId } = session.registration;
+      this.#deps.log.warn({ workerId }, "a key's workers announced more models than they may; the last list stays");
+    }
   }
 
   /** Nothing goes to the session once this returns. What its worker serves goes with the last one. */
@@ -118,6 +135,7 @@ export class Fleet {
     if (!worker.isGone) return;
     this.#processes.delete(processOf(session.registration));
     for (const target of worker.targets.values()) this.models.set(target, new Set());
+    this.#countModels(session.identity.keyId, worker, 0);
   }
 
   /** Ends every session of a key that was revoked. Their streams fail over or fail visibly. */
@@ -134,7 +152,31 @@ export class Fleet {
     if (owner.sessions === 0) this.#owners.delete(workerId);
   }
 
-  #setModels(worker: FleetWorker, announced: ModelsAnnouncement): void {
+  /** @throws TunnelRefusal */
+  #checkRoom(principal: Principal, registration: Registration, models: number): void {
+    if (this.#hasRoom(principal.keyId, this.#processes.get(processOf(registration)), models)) return;
+    throw new TunnelRefusal({
+      status: 429,
+      code: "too-many-models",
+      message: `the workers of one key may announce ${ANNOUNCEMENT_LIMITS.maxModelsPerKey} models together`,
+      retryAfterMs: TOO_MANY_MODELS_RETRY_MS,
+    });
+  }
+
+  #hasRoom(keyId: string, worker: FleetWorker | undefined, models: number): boolean {
+    const others = (this.#modelCounts.get(keyId) ?? 0) - (worker?.modelCount ?? 0);
+    return others + models <= ANNOUNCEMENT_LIMITS.maxModelsPerKey;
+  }
+
+  #countModels(keyId: string, worker: FleetWorker, models: number): void {
+    const sum = (this.#modelCounts.get(keyId) ?? 0) - worker.modelCount + models;
+    worker.modelCount = models;
+    if (sum === 0) this.#modelCounts.delete(keyId);
+    else this.#modelCounts.set(keyId, sum);
+  }
+
+  #setModels(keyId: string, worker: FleetWorker, announced: ModelsAnnouncement): void {
+    this.#countModels(keyId, worker, announced.models.length);
     const { targets } = worker;
     const modelsOf = new Map<string, Set<string>>(announced.targets.map((each) => [each.name, new Set()]));
     for (const model of announced.models) modelsOf.get(model.target)?.add(model.id);
