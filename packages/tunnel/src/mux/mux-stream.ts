@@ -196,6 +196,8 @@ export class MuxStream implements TunnelStream, ReceiveOwner, SendOwner, CreditS
 
   reset(code: TunnelErrorCode, options?: ResetOptions): void {
     if (this.#isClosed) {
+      // Read to the end: the usual case, as programs reset when their client goes. An error's stack costs 4 µs.
+      if (this.receive.isReadOut) return;
       // Closed on the wire, but not read yet: the reader must not take what it has for all.
       this.receive.fail(new TunnelError(code, options));
       return;

@@ -64,6 +64,11 @@ export class ReceiveHalf implements AsyncIterableIterator<Uint8Array, undefined>
     return this.#state === "ended";
   }
 
+  /** Nothing is left that could still fail: dropped, or ended and read. */
+  get isReadOut(): boolean {
+    return this.#state === "dropped" || (this.#state === "ended" && this.#queuedBytes === 0);
+  }
+
   /** Bytes that come now are thrown away. */
   get isDropped(): boolean {
     return this.#state === "dropped";
@@ -94,7 +99,7 @@ export class ReceiveHalf implements AsyncIterableIterator<Uint8Array, undefined>
 
   /** The stream failed: what is queued is dropped, a pending `next()` rejects now. A body that was read to its end stays so. */
   fail(error: TunnelError): void {
-    if (this.#state === "dropped" || (this.#state === "ended" && this.#queuedBytes === 0)) return;
+    if (this.isReadOut) return;
     this.#error = error;
     this.#drop();
     const waiter = this.#waiter;

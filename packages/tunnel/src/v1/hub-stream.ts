@@ -164,6 +164,8 @@ export class V1HubStream implements TunnelStream, ReceiveOwner {
   }
 
   reset(code: TunnelErrorCode, options?: ResetOptions): void {
+    // Read to the end: nothing to do, and an error's stack costs 4 µs.
+    if (this.#life.isClosed && this.receive.isReadOut) return;
     const error = new TunnelError(code, { ...options, isLocal: true });
     // Closed on the wire, but not read yet: the reader must not take what it has for all.
     if (this.#life.isClosed) this.receive.fail(error);
