@@ -19,7 +19,7 @@ import {
   linkedAccount,
   linkedAccountsOf,
 } from "./linked-account-store.ts";
-import { type NewLink, endLinks, openLink, replaceLink, useLink } from "./one-time-link-store.ts";
+import { type NewLink, endLinks, openLink, insertLink, useLink } from "./one-time-link-store.ts";
 import {
   type PasskeyRecord,
   deletePasskey,
@@ -55,7 +55,7 @@ export function credentialStoresContract(name: string, open: Open): void {
     await using store = await openWithUsers();
     const { db } = store.database;
     const wanted = { hash: "hash of link_1", purpose: "reset-password" } as const;
-    await replaceLink(db, link("link_1"));
+    await insertLink(db, link("link_1"));
 
     assert.equal(await useLink(db, { ...wanted, purpose: "verify-email" }, 2000), undefined);
     assert.equal(await useLink(db, wanted, 9000), undefined);
@@ -67,21 +67,22 @@ export function credentialStoresContract(name: string, open: Open): void {
     assert.equal(await openLink(db, wanted, 2000), undefined);
   });
 
-  test(`${name}: a new link takes the place of the user's last one for that purpose, and old ones are swept out`, async () => {
+  test(`${name}: a user's links for one purpose end together, and those that ran out are swept out`, async () => {
     await using store = await openWithUsers();
     const { db } = store.database;
     const ids = async (): Promise<string[]> =>
       (await db.selectFrom("one_time_links").select("id").orderBy("id").execute()).map(({ id }) => id);
-    await replaceLink(db, link("link_1"));
-    await replaceLink(db, { ...link("link_2"), purpose: "verify-email" });
-    await replaceLink(db, { ...link("link_3"), userId: "user_2" });
-    await replaceLink(db, { ...link("link_4"), purpose: "set-up", userId: undefined });
-    await replaceLink(db, link("link_5"));
+    await insertLink(db, link("link_1"));
+    await insertLink(db, { ...link("link_2"), purpose: "verify-email" });
+    await insertLink(db, { ...link("link_3"), userId: "user_2" });
+    await insertLink(db, { ...link("link_4"), purpose: "set-up", userId: undefined });
+    await insertLink(db, link("link_5"));
 
-    assert.deepEqual(await ids(), ["link_2", "link_3", "link_4", "link_5"]);
+    assert.deepEqual(await ids(), ["link_1", "link_2", "link_3", "link_4", "link_5"]);
     await endLinks(db, "set-up", undefined);
-    assert.deepEqual(await ids(), ["link_2", "link_3", "link_5"]);
-    await replaceLink(db, { ...link("link_6"), createdAtMs: 9000, expiresAtMs: 10_000 });
+    await endLinks(db, "reset-password", "user_1");
+    assert.deepEqual(await ids(), ["link_2", "link_3"]);
+    await insertLink(db, { ...link("link_6"), createdAtMs: 9000, expiresAtMs: 10_000 });
     assert.deepEqual(await ids(), ["link_6"]);
   });
 

@@ -21,10 +21,9 @@ export interface NewLink extends LinkRecord {
   readonly hash: string;
 }
 
-/** Keeps a link in place of those for the same purpose and user, and sweeps out what ran out. */
-export async function replaceLink(db: Kysely<Schema>, link: NewLink): Promise<void> {
+/** Keeps a link, and sweeps out what ran out. Those made before stay good: a stranger who asks for a link cannot void the owner's. */
+export async function insertLink(db: Kysely<Schema>, link: NewLink): Promise<void> {
   await db.deleteFrom("one_time_links").where("expires_at_ms", "<=", link.createdAtMs).execute();
-  await endLinks(db, link.purpose, link.userId);
   await db
     .insertInto("one_time_links")
     .values({

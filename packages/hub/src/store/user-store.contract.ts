@@ -11,6 +11,7 @@ import {
   rootsOf,
   userByEmail,
   userById,
+  userWithPassword,
   usersWhere,
 } from "./user-store.ts";
 
@@ -38,6 +39,11 @@ export function userStoreContract(name: string, open: Open): void {
     assert.deepEqual(await userById(database.db, "user_1"), kept);
     assert.deepEqual(await userByEmail(database.db, "user_1@example.com"), kept);
     assert.equal(await passwordHashOf(database.db, "user_1"), "$argon2id$user_1");
+    assert.deepEqual(await userWithPassword(database.db, "user_1@example.com"), {
+      user: kept,
+      passwordHash: "$argon2id$user_1",
+    });
+    assert.equal(await userWithPassword(database.db, "user_2@example.com"), undefined);
     assert.equal(await userById(database.db, "user_2"), undefined);
     assert.equal(await userByEmail(database.db, "USER_1@example.com"), undefined);
   });
