@@ -7,6 +7,7 @@ import { AppError } from "./errors.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { openWorkerDoor } from "./fleet/worker-door.ts";
 import { ClientAddresses } from "./http/client-address.ts";
+import { ClientConnections } from "./http/client-connections.ts";
 import { healthRoutes } from "./http/health-routes.ts";
 import { createHttpServer } from "./http/http-server.ts";
 import { modelRoutes } from "./http/model-routes.ts";
@@ -26,7 +27,7 @@ import { OPERATIONS } from "./relay/operation.ts";
 import { relayWebSocket } from "./relay/relay-websocket.ts";
 import { relay, type RelayDeps } from "./relay/relay.ts";
 import { SpoolRoom } from "./relay/spool.ts";
-import { Dispatcher } from "./routing/dispatcher.ts";
+import { Dispatcher, type DispatcherOptions } from "./routing/dispatcher.ts";
 
 /** What the hub takes from the outside world. `main.ts` passes the real ones; tests pass their own. */
 export interface HubDeps {
@@ -38,16 +39,24 @@ export interface HubDeps {
   readonly now: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** It takes the place of a hub that runs, whose workers come over. Default: false. */
+  readonly isSuccessor?: boolean;
 }
 
 export interface Hub {
   /** Starts to take connections. `url` is for this machine. */
   listen(): Promise<{ readonly port: number; readonly url: string }>;
-  /** Takes nothing new, lets what runs end within the configured grace, then closes. */
+  /** Takes no new connections, lets what runs end within the configured grace, then closes. */
   drain(): Promise<void>;
   /** At once: running answers are cut, visibly. */
   close(): Promise<void>;
 }
+
+/**
+ * So long a hub that takes another's place lets requests wait for the first worker of their model. The other one asks its
+ * workers to come over in at most half its grace.
+ */
+export const WORKERS_EXPECTED_MS = 20_000;
 
 const CONNECT_PATH = "/api/tokilake/connect";
 
@@ -59,7 +68,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const { log, keys, metrics, now, requestLog } = deps;
   const life = new HubLife(config);
   const active = new ActiveRuns();
-  const dispatcher: Dispatcher = new Dispatcher(() => fleet.models, deps.random);
+  const dispatcher: Dispatcher = new Dispatcher({ models: () => fleet.models, ...waitingRules(deps) });
   const fleet: Fleet = new Fleet({ log, now, onRoom: (target) => dispatcher.offer(target) });
   const addresses = new ClientAddresses(config.trustedProxies);
   const failures = new FailedAttempts(() => performance.now());
@@ -75,11 +84,9 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     metrics,
     log,
   });
-  const memory = new MemoryBudget(config.limits.maxBodyMemoryBytes);
-  const spools = new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes });
   const journey: RelayDeps = {
-    memory,
-    spools,
+    memory: new MemoryBudget(config.limits.maxBodyMemoryBytes),
+    spools: new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes }),
     config,
     keys,
     addresses,
@@ -94,7 +101,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     log,
     retry: "until-content",
   };
-  const door = { log, now, isDraining: () => !life.isOpen };
+  const door = { log, now, isDraining: () => !life.isOpen, isOver: () => life.isOver };
   const router = new Router([
     ...relayRoutes(journey),
     ...modelRoutes(journey, fleet.models),
@@ -111,12 +118,17 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   });
   metrics.read({ ...tunnelGauges(workers, fleet, life), ...requestGauges(journey) });
 
-  const parts = { server, workers, active };
+  const parts = { server, clients: new ClientConnections(server), workers, active };
   return {
     listen: () => life.listen(parts),
     drain: () => life.drain(parts).finally(forgetKeys),
     close: () => life.close(parts).finally(forgetKeys),
   };
+}
+
+function waitingRules({ random, isSuccessor = false }: HubDeps): Pick<DispatcherOptions, "random" | "patienceMs"> {
+  const expectsUntil = isSuccessor ? performance.now() + WORKERS_EXPECTED_MS : 0;
+  return { random, patienceMs: () => expectsUntil - performance.now() };
 }
 
 function tunnelGauges(

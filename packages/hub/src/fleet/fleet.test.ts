@@ -66,10 +66,7 @@ function fleetWith(...sessions: readonly FakeSession[]): {
   return {
     fleet,
     rooms,
-    dispatcher: new Dispatcher(
-      () => fleet.models,
-      () => 0,
-    ),
+    dispatcher: new Dispatcher({ models: () => fleet.models, random: () => 0, patienceMs: () => 0 }),
   };
 }
 

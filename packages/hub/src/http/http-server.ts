@@ -30,8 +30,10 @@ export interface HttpDeps {
   readonly now: () => number;
   readonly addresses: ClientAddresses;
   readonly strangers: StrangerSockets;
-  /** While true, each answer closes its connection and new requests are refused. */
+  /** While true, each answer closes its connection. */
   readonly isDraining: () => boolean;
+  /** While true, new requests are refused. */
+  readonly isOver: () => boolean;
   /** Takes over an `Upgrade` request, or refuses it. Owns the socket from there. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
@@ -81,14 +83,14 @@ async function serve(
     },
   };
   exchange.reply.isBodyHeldBack = client.waits;
-  if (deps.isDraining()) response.shouldKeepAlive = false;
+  if (deps.isDraining()) exchange.reply.endConnection();
   await answering((each) => route(deps, each), exchange, deps.log);
 }
 
 function route(deps: HttpDeps, exchange: Exchange): Promise<void> | void {
   const { request, path } = exchange;
   const method = request.method ?? "GET";
-  if (deps.isDraining() && path.startsWith("/v1/")) throw new AppError("shutting_down", undefined, { retryAfter: 5 });
+  if (deps.isOver() && path.startsWith("/v1/")) throw new AppError("shutting_down", undefined, { retryAfter: 5 });
   if (method === "OPTIONS" && deps.router.allowedAt(path) !== "") return answerOptions(deps, exchange);
   return deps.router.find(method, path)(exchange);
 }

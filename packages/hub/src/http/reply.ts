@@ -68,6 +68,11 @@ export class Reply {
     });
   }
 
+  /** The client is told that its connection ends with this answer, unless the head was sent. */
+  endConnection(): void {
+    this.#response.shouldKeepAlive = false;
+  }
+
   /** Sends the head at once. `headers`: names and values in turn. Once only; a form other than "unsent" means it was sent. */
   head(status: number, headers: readonly string[], form: ReplyForm = { is: "opaque" }): void {
     this.stopKeepAlive();

@@ -5,7 +5,6 @@ import type { Run } from "./run.ts";
 export class ActiveRuns {
   readonly #byKey = new Map<string, Set<Run>>();
   #size = 0;
-  #idle: PromiseWithResolvers<void> | undefined;
 
   get size(): number {
     return this.#size;
@@ -23,7 +22,6 @@ export class ActiveRuns {
     if (runs?.delete(run) !== true) return;
     if (runs.size === 0) this.#byKey.delete(keyId);
     this.#size -= 1;
-    if (this.#size === 0) this.#idle?.resolve();
   }
 
   cancelKey(keyId: string, reason: () => AppError): void {
@@ -34,10 +32,8 @@ export class ActiveRuns {
     for (const keyId of this.#byKey.keys()) this.cancelKey(keyId, reason);
   }
 
-  /** Resolves when none runs. */
-  idle(): Promise<void> {
-    if (this.#size === 0) return Promise.resolve();
-    this.#idle = Promise.withResolvers();
-    return this.#idle.promise;
+  /** Answers that have not begun tell their clients to send nothing more on their connections. */
+  endConnections(): void {
+    for (const runs of this.#byKey.values()) for (const run of runs) run.reply.endConnection();
   }
 }

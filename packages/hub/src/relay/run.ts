@@ -56,6 +56,7 @@ export class Run {
   /** Stops the request for good, whatever it is waiting for. The first reason stays. */
   cancel(reason: AppError): void {
     this.#cancelled ??= reason;
+    this.body?.cancel(this.#cancelled);
     this.#attempt?.abort(this.#cancelled);
     this.reply.wake();
   }

@@ -13,6 +13,10 @@ const CHANNEL: Channel = {
   connect: () => Promise.reject(new Error("not used")),
 };
 
+function dispatcherOf(models: ModelIndex, patienceMs = 0): Dispatcher {
+  return new Dispatcher({ models: () => models, random: Math.random, patienceMs: () => patienceMs });
+}
+
 function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispatcher: Dispatcher; models: ModelIndex } {
   const models = new ModelIndex(() => 0);
   const targets = Array.from({ length: count }, (_, n) => {
@@ -22,7 +26,7 @@ function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispat
     models.set(target, new Set(["m"]));
     return target;
   });
-  return { targets, dispatcher: new Dispatcher(() => models, Math.random), models };
+  return { targets, dispatcher: dispatcherOf(models), models };
 }
 
 const WISH = { model: "m", method: "POST" as const, path: "/v1/chat/completions", tried: new Set<FleetTarget>() };
@@ -70,7 +74,7 @@ test("a newcomer does not overtake those who wait", async () => {
 test("a model that left is offline for a while, then unknown, as long as another is there", async () => {
   let nowMs = 0;
   const models = new ModelIndex(() => nowMs);
-  const dispatcher = new Dispatcher(() => models, Math.random);
+  const dispatcher = dispatcherOf(models);
   const owner = { isAccepting: true, workerId: "w" };
   const target = new FleetTarget("engine", owner, CHANNEL);
   models.set(target, new Set(["m", "other"]));
@@ -85,4 +89,21 @@ test("a model that left is offline for a while, then unknown, as long as another
   const later = await codeNow();
 
   assert.deepEqual([soon, later], ["no_worker", "model_not_found"]);
+});
+
+test("while workers are expected, a request waits for the first of its model, and after that is told why there is none", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const models = new ModelIndex(() => 0);
+  const dispatcher = dispatcherOf(models, 5_000);
+  const target = new FleetTarget("engine", { isAccepting: true, workerId: "w" }, CHANNEL);
+
+  const served = dispatcher.acquire(WISH, NEVER);
+  const unserved = dispatcher.acquire({ ...WISH, model: "other" }, NEVER);
+  models.set(target, new Set(["m"]));
+  dispatcher.offer(target);
+  t.mock.timers.tick(5_000);
+
+  assert.equal(await served, target);
+  assert.equal(target.inFlight, 1);
+  await assert.rejects(unserved, (error) => error instanceof AppError && error.code === "model_not_found");
 });

@@ -2,7 +2,7 @@ import { AppError } from "../errors.ts";
 import type { FleetTarget } from "../fleet/fleet-target.ts";
 import type { ModelIndex } from "../fleet/model-index.ts";
 import { chooseLeastLoaded, hasFreeSlot } from "./choose.ts";
-import { SlotQueue } from "./slot-queue.ts";
+import { SlotQueue, type SlotWish } from "./slot-queue.ts";
 
 /**
  * With more candidates than `all`, the choice is among `some` of them, taken by chance: with 10,000 workers of one model,
@@ -20,16 +20,26 @@ export interface RouteWish {
   readonly tried: ReadonlySet<FleetTarget>;
 }
 
+export interface DispatcherOptions {
+  /** A function, as the fleet tells its room to the dispatcher and so is built after it. */
+  readonly models: () => ModelIndex;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** How long a request may wait, from now, for a worker that nobody has seen yet: those of the hub before are on their way. */
+  readonly patienceMs: () => number;
+}
+
 /** Gives each request a target with a free slot, and counts what runs where. */
 export class Dispatcher {
   readonly #models: () => ModelIndex;
   readonly #random: () => number;
+  readonly #patienceMs: () => number;
   readonly #queue = new SlotQueue<FleetTarget>();
 
-  /** @param models A function, as the fleet tells its room to the dispatcher and so is built after it. */
-  constructor(models: () => ModelIndex, random: () => number) {
+  constructor({ models, random, patienceMs }: DispatcherOptions) {
     this.#models = models;
     this.#random = random;
+    this.#patienceMs = patienceMs;
   }
 
   get waiting(): number {
@@ -48,10 +58,10 @@ export class Dispatcher {
     const lucky = mustWait ? undefined : this.#chooseAmongSome(wish);
     if (lucky !== undefined) return taken(lucky);
     const able = this.#able(wish);
-    if (able.length === 0) return undefined;
+    if (able.length === 0) return wish.tried.size > 0 ? undefined : this.#waitForWorker(wish, signal);
     const free = mustWait ? undefined : chooseLeastLoaded(able.filter(hasFreeSlot), this.#random);
     if (free !== undefined) return taken(free);
-    const slot = this.#queue.wait({ model: wish.model, accepts: (target) => isAble(target, wish) }, signal);
+    const slot = this.#queue.wait(slotWish(wish), signal);
     // Those ahead may not want what is free: they tried it, or it does not serve their route.
     for (const target of able) this.offer(target);
     return slot;
@@ -78,19 +88,24 @@ export class Dispatcher {
   }
 
   #able(wish: RouteWish): FleetTarget[] {
-    const targets = this.#models().targetsOf(wish.model);
-    if (targets === undefined) {
-      if (wish.tried.size > 0) return [];
-      throw this.#absent(wish.model);
-    }
-    const able = [...targets].filter((target) => isAble(target, wish));
-    if (able.length > 0 || wish.tried.size > 0) return able;
-    if ([...targets].some((target) => target.serves(routeOf(wish)))) throw offline(wish.model);
-    throw new AppError("invalid_request", `The model "${wish.model}" does not serve ${wish.path}.`, { param: "model" });
+    return [...(this.#models().targetsOf(wish.model) ?? [])].filter((target) => isAble(target, wish));
   }
 
-  #absent(model: string): AppError {
+  /** @throws AppError why there is none, when nobody is expected or the wait too long. */
+  async #waitForWorker(wish: RouteWish, signal: AbortSignal): Promise<FleetTarget> {
+    const maxWaitMs = this.#patienceMs();
+    if (maxWaitMs <= 0) throw this.#absence(wish);
+    return this.#queue.wait({ ...slotWish(wish), maxWaitMs, tooLong: () => this.#absence(wish) }, signal);
+  }
+
+  #absence(wish: RouteWish): AppError {
+    const { model } = wish;
     const models = this.#models();
+    const targets = models.targetsOf(model);
+    if (targets !== undefined) {
+      if ([...targets].some((target) => target.serves(routeOf(wish)))) return offline(model);
+      return new AppError("invalid_request", `The model "${model}" does not serve ${wish.path}.`, { param: "model" });
+    }
     if (models.isRemembered(model)) return offline(model);
     if (models.isEmpty)
       return new AppError("no_worker", "No worker is online. Connect one and try again.", { retryAfter: 5 });
@@ -107,6 +122,10 @@ function taken(target: FleetTarget): FleetTarget {
 
 function isAble(target: FleetTarget, wish: RouteWish): boolean {
   return target.isAccepting && !wish.tried.has(target) && target.serves(routeOf(wish));
+}
+
+function slotWish(wish: RouteWish): SlotWish<FleetTarget> {
+  return { model: wish.model, accepts: (target) => isAble(target, wish) };
 }
 
 function routeOf({ method, path }: RouteWish): string {

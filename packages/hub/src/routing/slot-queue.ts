@@ -8,6 +8,10 @@ export interface SlotWish<T> {
   readonly model: string;
   /** Whether this request may run on `target`. */
   accepts(target: T): boolean;
+  /** Default: `QUEUE_LIMITS.maxWaitMs`. */
+  readonly maxWaitMs?: number;
+  /** What a wait that was too long ends with. Default: `worker_busy`. */
+  tooLong?(): AppError;
 }
 
 interface Waiter<T> extends SlotWish<T> {
@@ -33,7 +37,7 @@ export class SlotQueue<T extends { readonly models: ReadonlySet<string> }> {
   /**
    * Waits for a slot. The target it resolves with was given by `offer` and is to be taken in the same tick.
    *
-   * @throws AppError `worker_busy` when the queue is full or the wait too long; else the signal's reason.
+   * @throws AppError `worker_busy` when the queue is full, `tooLong` when the wait is; else the signal's reason.
    */
   wait(wish: SlotWish<T>, signal: AbortSignal): Promise<T> {
     if (this.#size >= QUEUE_LIMITS.maxWaiting) return Promise.reject(busy(wish.model));
@@ -45,7 +49,8 @@ export class SlotQueue<T extends { readonly models: ReadonlySet<string> }> {
       order: this.#order,
       resolve,
     };
-    const timer = setTimeout(() => reject(busy(wish.model)), QUEUE_LIMITS.maxWaitMs);
+    const tooLong = (): void => reject(wish.tooLong?.() ?? busy(wish.model));
+    const timer = setTimeout(tooLong, wish.maxWaitMs ?? QUEUE_LIMITS.maxWaitMs);
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#add(waiter);
