@@ -12,12 +12,14 @@ export interface ExchangeOptions {
   readonly method?: string;
   /** Closes the connection, also before the head; `open` then throws its reason. */
   readonly signal?: AbortSignal;
+  /** Which connections to use. Default: one of its own. */
+  readonly agent?: Agent;
 }
 
 /** `clean`: the body ended as HTTP says it does. `cut`: the connection ended before. */
 export type BodyEnd = "clean" | "cut";
 
-/** One request on a connection of its own, read as bytes: nothing of an SDK between the test and what was sent. */
+/** One request, most often on a connection of its own, read as bytes: nothing of an SDK between the test and what was sent. */
 export class HttpExchange implements Disposable {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
@@ -45,12 +47,12 @@ export class HttpExchange implements Disposable {
 
   /** Resolves with the answer's head. @throws Error when the connection ends before it. */
   static async open(access: Access, options: ExchangeOptions): Promise<HttpExchange> {
-    const { path = "/chat/completions", body, method = "POST" } = options;
+    const { path = "/chat/completions", body, method = "POST", agent = new Agent({ keepAlive: false }) } = options;
     const bytes = body === undefined || body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body));
     const outgoing = request(`${access.baseURL}${path}`, {
       method,
       ...(options.signal && { signal: options.signal }),
-      agent: new Agent({ keepAlive: false }),
+      agent,
       headers: {
         authorization: `Bearer ${access.apiKey}`,
         ...(bytes !== undefined && { "content-type": "application/json", "content-length": bytes.length }),

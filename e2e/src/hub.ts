@@ -8,6 +8,8 @@ export interface HubOptions {
   /** 0, the default: any free port. */
   readonly port?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** Behind `tokilake serve`. */
+  readonly flags?: readonly string[];
 }
 
 /** A hub in a process of its own. The data folder stays when it is disposed. */
@@ -24,11 +26,11 @@ export class Hub implements AsyncDisposable {
 
   /** Resolves when the hub says in its log that it listens. */
   static async start(options: HubOptions): Promise<Hub> {
-    const { dataDir, port = 0, env } = options;
+    const { dataDir, port = 0, env, flags = [] } = options;
     const process = new RunningProcess({
       name: "hub",
       script: SCRIPT,
-      args: ["serve", "--host", "127.0.0.1", "--port", String(port), "--data-dir", dataDir],
+      args: ["serve", "--host", "127.0.0.1", "--port", String(port), "--data-dir", dataDir, ...flags],
       env: { TOKILAKE_LOG_FORMAT: "json", HOME: dataDir, ...env },
     });
     try {

@@ -23,6 +23,7 @@ export interface SystemOptions {
   readonly engine?: SimulatedEngine;
   readonly engineOptions?: Omit<SimulatedEngineOptions, "models">;
   readonly hubEnv?: Readonly<Record<string, string>>;
+  readonly hubFlags?: readonly string[];
   readonly workerEnv?: Readonly<Record<string, string>>;
   /** Engine URLs by model of engines that run already, served by the same worker. */
   readonly moreModels?: Readonly<Record<string, string>>;
@@ -148,6 +149,7 @@ export class System implements AsyncDisposable {
       // The types of the hooks lack the result (nodejs.org/api/test.html, `context.passed`).
       const finished = context as { readonly passed: boolean; diagnostic(message: string): void };
       if (finished.passed) return;
+
       for (const { name, log } of this.#programs) finished.diagnostic(`--- ${name}\n${log.slice(-SHOWN_LOG)}`);
     };
     t.after(show);
@@ -159,6 +161,6 @@ function modelsOf(options: SystemOptions): readonly string[] {
   return options.models ?? ["simulated"];
 }
 
-function startHub(dataDir: string, options: SystemOptions): Promise<Hub> {
-  return Hub.start(options.hubEnv === undefined ? { dataDir } : { dataDir, env: options.hubEnv });
+function startHub(dataDir: string, { hubEnv: env = {}, hubFlags: flags = [] }: SystemOptions): Promise<Hub> {
+  return Hub.start({ dataDir, env, flags });
 }

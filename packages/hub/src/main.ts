@@ -19,3 +19,5 @@ try {
   process.stderr.write(text);
   process.exitCode = exitCode;
 }
+// The channel to the keeper, where there is one, would keep the process.
+if (process.connected) process.exit();

@@ -22,6 +22,7 @@ const HELP = `tokilake ${packageJson.version}: an OpenAI-compatible hub for the 
   --port N           19981                               TOKILAKE_PORT
   --data-dir FOLDER  holds the database, ./data          TOKILAKE_DATA_DIR
   --config FILE      tokilake.json in the data folder    TOKILAKE_CONFIG
+  --reloadable       serve: SIGHUP replaces the hub, and no request is lost
   -h, --help         -v, --version
 
 All settings: docs/operating.md
@@ -32,6 +33,7 @@ const OPTIONS = {
   port: { type: "string" },
   "data-dir": { type: "string" },
   config: { type: "string" },
+  reloadable: { type: "boolean" },
   kind: { type: "string" },
   name: { type: "string" },
   limit: { type: "string" },
@@ -40,7 +42,7 @@ const OPTIONS = {
   version: { type: "boolean", short: "v" },
 } as const;
 
-type Flags = ConfigFlags & KeysFlags & { readonly help?: boolean | undefined; readonly version?: boolean | undefined };
+type Flags = ConfigFlags & KeysFlags & { readonly [name in "help" | "version" | "reloadable"]?: boolean | undefined };
 
 /** What the program takes from outside. */
 export interface CliDeps {
@@ -58,8 +60,8 @@ interface Command {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
-    flags: ["data-dir", "config", "host", "port"],
-    run: (flags, _subject, deps) => start(readConfig(deps.env, flags), deps.env),
+    flags: ["data-dir", "config", "host", "port", "reloadable"],
+    run: (flags, _subject, deps) => start(readConfig(deps.env, flags), flags, deps.env),
   },
   doctor: {
     flags: ["data-dir", "config", "host", "port"],
@@ -115,7 +117,11 @@ function unknownCommand(name: string): string {
 }
 
 /** Loaded here: the other commands start in half the time without the hub's parts. */
-async function start(config: HubConfig, env: CliDeps["env"]): Promise<void> {
+async function start(config: HubConfig, flags: Flags, env: CliDeps["env"]): Promise<void> {
+  if (flags.reloadable === true) {
+    const { keepHubs } = await import("./keeper.ts");
+    if ((await keepHubs(config)) === "kept") return;
+  }
   const { serve } = await import("./serve-command.ts");
   await serve(config, { version: packageJson.version, env });
 }

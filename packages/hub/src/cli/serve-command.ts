@@ -6,6 +6,7 @@ import { type Log, openLog } from "../observe/log.ts";
 import { PrometheusMetrics } from "../observe/prometheus-metrics.ts";
 import { openStore } from "../store/open-store.ts";
 import { CommandError } from "./cli-error.ts";
+import { DRAIN_MESSAGE, SUCCESSOR_VARIABLE } from "./keeper.ts";
 
 export interface ServeOptions {
   readonly version: string;
@@ -36,7 +37,8 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
     tokilake_request_log_restarts_total: () => requestLog.restarts,
   });
 
-  const hub = createHub(config, { log, keys, requestLog, metrics, now: Date.now, random: Math.random });
+  const isSuccessor = options.env[SUCCESSOR_VARIABLE] !== undefined;
+  const hub = createHub(config, { log, keys, requestLog, metrics, now: Date.now, random: Math.random, isSuccessor });
   closing.defer(() => hub.close());
   const { url } = await hub.listen().catch((thrown: unknown) => {
     throw explained(thrown, config);
@@ -44,7 +46,7 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
   log.info({ url, version: options.version, dataDir: config.dataDir, keys: keys.size }, "listening");
   warnOfStart(log, keys, options.env);
 
-  const signal = await firstSignal();
+  const signal = await askedToStop();
   log.info(
     { signal, graceMs: config.drainGraceMs },
     "stopping: running requests may end; signal again to stop at once",
@@ -67,16 +69,20 @@ async function crash(log: Log & AsyncDisposable, error: Error): Promise<void> {
 }
 
 /**
- * The first SIGTERM or SIGINT. From then on nobody listens to them, so that the system ends the process at the next one, even
- * when the event loop hangs.
+ * The first SIGTERM or SIGINT, or the keeper's message. From the first signal on nobody listens to them, so that the system
+ * ends the process at the next one, even when the event loop hangs. The message does not count: many a supervisor sends its
+ * signal to the keeper and to the hub.
  */
-async function firstSignal(): Promise<string> {
+async function askedToStop(): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const stop = (signal: string): void => {
     process.off("SIGTERM", stop).off("SIGINT", stop);
     resolve(signal);
   };
   process.on("SIGTERM", stop).on("SIGINT", stop);
+  process.on("message", (message) => {
+    if (message === DRAIN_MESSAGE) resolve("the keeper's word");
+  });
   return promise;
 }
 
