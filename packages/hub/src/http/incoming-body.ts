@@ -56,6 +56,11 @@ export class IncomingBody {
     this.#fail(gone);
   }
 
+  /** The request was given up: `next` throws `reason`. */
+  cancel(reason: AppError): void {
+    this.#fail(() => reason);
+  }
+
   #onData(chunk: Uint8Array): void {
     if (this.#failure !== undefined) return;
     this.#received += chunk.length;
