@@ -8,7 +8,7 @@ import type { TunnelStream } from "@tokilake/tunnel";
 import { type ClientOptions, WebSocket } from "ws";
 
 import { WEBSOCKET_IDLE_MS } from "./relay/relay-websocket.ts";
-import { answerJson, resetOf, startTestHub, type TestHub } from "./test-hub.ts";
+import { answerJson, resetOf, startTestHub, TEST_CONFIG, type TestHub } from "./test-hub.ts";
 
 const GOOD: ClientOptions = { headers: { authorization: "Bearer sk-test" } };
 const CLOSE_1000 = Buffer.from("080000000203e8", "hex");
@@ -323,9 +323,59 @@ test("a client that goes away while it is held back is noticed, too", async () =
   for (let n = 0; n < 500; n += 1) socket.send(Buffer.alloc(64 * 1024));
   await once(socket, "ping");
 
+  const goneAt = performance.now();
   socket.terminate();
+  const reason = await resetOf(stream);
 
-  assert.equal(((await resetOf(stream)) as { code: string }).code, "cancelled");
+  assert.ok(performance.now() - goneAt < 400, `${performance.now() - goneAt} ms`);
+  assert.equal((reason as { code: string }).code, "cancelled");
+});
+
+const FULL = { code: 1013, reason: "The hub holds as many bytes of messages as it may. Try again later." };
+
+test("messages that are not whole yet take of the memory for bodies; a session for which none is left is closed with 1013", async () => {
+  const limits = { ...TEST_CONFIG.limits, maxBodyMemoryBytes: 1_600_000 };
+  await using hub = await startTestHub({ limits });
+  await hub.connect((stream) => (stream.opening.kind === "ws" ? echo(stream) : answerJson(stream, { choices: [] })));
+  const post = async (): Promise<number> => {
+    const response = await hub.post("/v1/chat/completions", { model: "m", input: "x".repeat(1_030_000) });
+    await response.text();
+    return response.status;
+  };
+  const [first, second] = [dial(hub), dial(hub)];
+  await Promise.all([once(first, "open"), once(second, "open")]);
+  for (let n = 0; n < 100; n += 1) assert.equal(await say(second, "x".repeat(50_000)), `text ${"x".repeat(50_000)}`);
+
+  first.send("x".repeat(600_000), { fin: false });
+  while ((await post()) === 200);
+  second.send("x".repeat(1_100_000), { fin: false });
+  const close = await closeOf(second);
+  first.send("end", { fin: true });
+  const [echoed] = (await once(first, "message")) as [Buffer];
+  while ((await post()) === 503);
+  first.close();
+  await once(first, "close");
+
+  assert.deepEqual(close, FULL);
+  assert.equal(echoed.length, 600_003);
+  assert.equal(await post(), 200);
+});
+
+test("so do messages of an engine, while they are not whole or the client does not take them", async () => {
+  const limits = { ...TEST_CONFIG.limits, maxBodyMemoryBytes: 1_000_000 };
+  await using hub = await startTestHub({ limits });
+  const length = Buffer.from("0200f00000", "hex");
+  await hub.connect((stream) => {
+    stream.respond({ status: 101, headers: [] });
+    stream.write(length);
+    stream.write(Buffer.alloc(1_500_000));
+  });
+
+  const close = await closeOf(dial(hub));
+
+  assert.deepEqual(close, FULL);
+  const { errorCode, outcome } = await hub.requests.next();
+  assert.deepEqual([errorCode, outcome], ["overloaded", "cut"]);
 });
 
 test("a revoked key closes its sessions with 1008 and a reason", async () => {

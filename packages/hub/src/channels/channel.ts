@@ -50,6 +50,9 @@ export interface ChannelAnswer {
  */
 export type Retry = "always" | "unless-content" | "never";
 
+/** Why the same upstream may do better: `another-way`: one of several ways to it was lost; `later`: it had no room. */
+export type SameAgain = "another-way" | "later";
+
 /** An upstream that failed. `error` is for the client; the message is for the log and may name machines. */
 export class ChannelError extends Error {
   override readonly name = "ChannelError";
@@ -57,13 +60,23 @@ export class ChannelError extends Error {
   readonly retry: Retry;
   /** For metrics: the upstream's own word, such as the tunnel's error code. */
   readonly reason: string;
+  /** Undefined: asking the same upstream is of no use. */
+  readonly sameAgain: SameAgain | undefined;
 
-  constructor(error: AppError, options: { readonly retry: Retry; readonly reason: string; readonly cause?: unknown }) {
+  constructor(error: AppError, options: ChannelErrorOptions) {
     super(`${options.reason}: ${error.message}`, { cause: options.cause });
     this.error = error;
     this.retry = options.retry;
     this.reason = options.reason;
+    this.sameAgain = options.sameAgain;
   }
+}
+
+export interface ChannelErrorOptions {
+  readonly retry: Retry;
+  readonly reason: string;
+  readonly sameAgain?: SameAgain | undefined;
+  readonly cause?: unknown;
 }
 
 /** A WebSocket handshake as an upstream gets it. */
@@ -82,6 +95,10 @@ export interface JoinOptions {
   onMessage(message: PassingMessage): void;
   /** The socket's peer sent a ping. */
   onPing(): void;
+  /** How many bytes of messages wait now, both ways. */
+  onHeld(bytes: number): void;
+  /** The socket is not read for now: the upstream takes no more. */
+  onPaused(): void;
 }
 
 /** `closed`: in order, by either side. `lost`: the socket went without a close. `failed`: the upstream did. */

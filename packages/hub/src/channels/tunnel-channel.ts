@@ -20,6 +20,7 @@ import {
   type JoinOptions,
   type RequestBody,
   type Retry,
+  type SameAgain,
 } from "./channel.ts";
 
 /** A body above this is an upload: it gives way to interactive streams, and keeps off their session when it can. */
@@ -93,6 +94,8 @@ async function join(
     closeFor: (error) => options.closeFor(exchange.explain(error).error),
     onMessage: (message) => options.onMessage(message),
     onPing: () => options.onPing(),
+    onHeld: (bytes) => options.onHeld(bytes),
+    onPaused: () => options.onPaused(),
   });
   return end.is === "failed" ? { is: "failed", failure: exchange.explain(end.error) } : { is: end.is };
 }
@@ -230,15 +233,24 @@ const MEANINGS: Readonly<Record<TunnelErrorCode, Meaning>> = {
   auth: { code: "worker_lost", retry: "unless-content" },
 };
 
+/** A worker has several sessions, and slots that others take, too. */
+const SAME_AGAIN: { readonly [code in TunnelErrorCode]?: SameAgain } = {
+  "worker-lost": "another-way",
+  superseded: "another-way",
+  refused: "later",
+};
+
 /** Seconds a client should wait when a worker had no room. Slots free up with every finished answer. */
 const BUSY_RETRY_AFTER_S = 2;
 
 function channelErrorOf(error: TunnelError): ChannelError {
   const { code, retry } = MEANINGS[error.code];
   const options = code === "worker_busy" ? { retryAfter: BUSY_RETRY_AFTER_S, cause: error } : { cause: error };
+  const sameAgain = SAME_AGAIN[error.code];
   return new ChannelError(new AppError(code, undefined, options), {
     retry: error.retrySafe && retry !== "never" ? "always" : retry,
     reason: error.code,
+    sameAgain,
     cause: error,
   });
 }

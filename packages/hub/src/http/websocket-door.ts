@@ -13,6 +13,12 @@ import type { Exchange } from "./exchange.ts";
 import { Reply } from "./reply.ts";
 import type { UpgradeHandler } from "./upgrading.ts";
 
+export interface HandshakeChoice {
+  readonly protocol: string | undefined;
+  readonly headers: readonly string[];
+  readonly onBytes: (count: number) => void;
+}
+
 /** A WebSocket handshake that is not answered yet. Until `accept` the reply gives ordinary answers. */
 export interface HandshakeExchange extends Exchange {
   /**
@@ -20,9 +26,10 @@ export interface HandshakeExchange extends Exchange {
    *
    * @param choice.protocol One of those that the client offered.
    * @param choice.headers Lines such as "x-name: value".
+   * @param choice.onBytes How many bytes the client sent, before the messages in them are told.
    * @throws AppError `client_closed`.
    */
-  accept(choice: { readonly protocol: string | undefined; readonly headers: readonly string[] }): WebSocket;
+  accept(choice: HandshakeChoice): WebSocket;
 }
 
 export interface WebSocketDoorDeps {
@@ -85,11 +92,11 @@ function exchangeOf(deps: WebSocketDoorDeps, { request, socket, head }: Upgrade)
     path: mark < 0 ? url : url.slice(0, mark),
     query: mark < 0 ? "" : url.slice(mark + 1),
     askForBody: () => undefined,
-    accept: ({ protocol, headers }) => {
+    accept: (choice) => {
       stopWatching();
       response.detachSocket(socket as Socket);
       reply.handOver();
-      const opened = acceptWebSocket({ request, socket, head }, protocol, headers);
+      const opened = acceptWebSocket({ request, socket, head }, choice);
       if (opened === undefined) throw new AppError("client_closed");
       return opened;
     },
@@ -98,8 +105,7 @@ function exchangeOf(deps: WebSocketDoorDeps, { request, socket, head }: Upgrade)
 
 function acceptWebSocket(
   { request, socket, head }: Upgrade,
-  protocol: string | undefined,
-  headers: readonly string[],
+  { protocol, headers, onBytes }: HandshakeChoice,
 ): WebSocket | undefined {
   const server = new WebSocketServer({
     noServer: true,
@@ -109,6 +115,8 @@ function acceptWebSocket(
   });
   server.on("headers", (lines) => lines.push(...headers));
   const opened: WebSocket[] = [];
+  // In front of the listener of `ws`, which tells of messages. Unlike `on` it does not make the socket flow.
+  socket.prependListener("data", (chunk: Buffer) => onBytes(chunk.length));
   // Calls back in this turn, or never when the client is gone.
   server.handleUpgrade(request, socket, head, (webSocket) => opened.push(webSocket));
   return opened[0];

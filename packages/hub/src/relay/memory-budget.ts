@@ -1,6 +1,9 @@
 import { AppError } from "../errors.ts";
 
-/** Memory that request bodies may take, of all requests together: `maxRequests` times the largest body would be far more. */
+/**
+ * Memory that request bodies and messages of WebSockets may take, of all requests together: `maxRequests` times the largest
+ * would be far more.
+ */
 export class MemoryBudget {
   readonly #maxBytes: number;
   #usedBytes = 0;
@@ -15,10 +18,16 @@ export class MemoryBudget {
 
   /** @throws AppError `overloaded` when so many are not left. */
   take(bytes: number): void {
-    if (this.#usedBytes + bytes > this.#maxBytes) {
+    if (!this.tryTake(bytes)) {
       throw new AppError("overloaded", "The hub holds as many request bodies as it may.", { retryAfter: 1 });
     }
+  }
+
+  /** False, and nothing is taken, when so many are not left. */
+  tryTake(bytes: number): boolean {
+    if (this.#usedBytes + bytes > this.#maxBytes) return false;
     this.#usedBytes += bytes;
+    return true;
   }
 
   give(bytes: number): void {

@@ -11,6 +11,7 @@ import { Deadline } from "./deadline.ts";
 import { firstGoodAnswer } from "./first-good-answer.ts";
 import { chooseProtocol, type Handshake, readHandshake } from "./handshake.ts";
 import { headersForHandshake, headerOf } from "./headers.ts";
+import { MessageMemory } from "./message-memory.ts";
 import { pump, workerHeader } from "./pump.ts";
 import { RealtimeMeter } from "./realtime-meter.ts";
 import { enter, type RelayDeps, settle } from "./relay.ts";
@@ -22,8 +23,11 @@ const HANDSHAKE_MS = 15_000;
 export const WEBSOCKET_IDLE_MS = 10 * 60_000;
 /** Keeps proxies from closing a quiet connection, and finds clients that vanished. */
 const PING_EVERY_MS = 15_000;
-/** A client that is held back is not read, so only a write tells that it is gone: the second one fails. */
-const PING_HELD_EVERY_MS = 1_000;
+/**
+ * A client that is held back is not read, and its FIN stands behind what it sent. Only a write tells that it is gone: its
+ * machine answers the first ping with a reset, so the second one fails.
+ */
+const PING_HELD_EVERY_MS = 100;
 
 /**
  * One WebSocket's journey: identify, admit, route, attempt, commit (the 101), pass messages, settle.
@@ -91,7 +95,7 @@ async function connect(deps: RelayDeps, journey: Journey): Promise<void> {
     });
     if (!("join" in good)) return await pump(good, { run, deadline, idleMs });
     deadline.stop();
-    await converse(good, journey);
+    await converse(deps, good, journey);
   } catch (thrown) {
     run.giveUp(toAppError(thrown));
     throw thrown;
@@ -102,12 +106,18 @@ async function connect(deps: RelayDeps, journey: Journey): Promise<void> {
 }
 
 /** From the 101 to the close. */
-async function converse(connection: ChannelConnection, { run, exchange, handshake }: Journey): Promise<void> {
+async function converse(
+  deps: RelayDeps,
+  connection: ChannelConnection,
+  { run, exchange, handshake }: Journey,
+): Promise<void> {
   run.throwIfCancelled();
   const chosen = headerOf(connection.answer.headers, "sec-websocket-protocol");
+  const memory = new MessageMemory(deps.memory, (error) => run.cancel(error));
   const socket = exchange.accept({
     protocol: chooseProtocol(handshake.protocols, chosen),
     headers: [`x-request-id: ${run.requestId}`, `x-tokilake-worker: ${workerHeader(run)}`],
+    onBytes: (count) => memory.arrived(count),
   });
   run.firstByteAt = performance.now();
   const meter = new RealtimeMeter();
@@ -115,36 +125,64 @@ async function converse(connection: ChannelConnection, { run, exchange, handshak
   run.usage = () => meter.usage;
   const idle = new Deadline(Infinity, (error) => run.cancel(error));
   idle.expect(WEBSOCKET_IDLE_MS, () => new AppError("request_timeout", "Nothing was said for 10 minutes."));
-  const pings = startPings(socket);
+  const pings = new Pings(socket);
+  socket.on("pong", (payload) => memory.passedControl(payload.length));
+  socket.on("ping", (payload) => memory.passedControl(payload.length));
   const end = await connection.join(socket, {
     closeFor: (error) => ({ code: CLOSE_CODES[error.code] ?? INTERNAL_ERROR, reason: error.message }),
     onMessage: (message) => {
       idle.touch();
+      if (message.isFromSocket) memory.completed();
       meter.count(message);
     },
     onPing: () => idle.touch(),
+    onHeld: (bytes) => memory.waits(bytes),
+    onPaused: () => pings.hurry(),
   });
-  clearInterval(pings);
+  pings.stop();
   idle.stop();
+  memory.release();
   if (end.is === "lost") run.failed(new AppError("client_closed"));
   if (end.is === "failed") run.failed(end.failure.error);
 }
 
-function startPings(socket: WebSocket): NodeJS.Timeout {
-  let sinceMs = 0;
-  return setInterval(() => {
-    sinceMs += PING_HELD_EVERY_MS;
-    // Behind bytes that wait, a ping would only wait, too.
-    if (socket.bufferedAmount > 0 || (sinceMs < PING_EVERY_MS && !socket.isPaused)) return;
-    sinceMs = 0;
-    socket.ping();
-  }, PING_HELD_EVERY_MS);
+/** Asks now and then whether the client is there, and often while it is held back. */
+class Pings {
+  readonly #socket: WebSocket;
+  readonly #usual: NodeJS.Timeout;
+  #hurried: NodeJS.Timeout | undefined;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    this.#usual = setInterval(() => this.#ping(), PING_EVERY_MS);
+  }
+
+  /** Until the client is read again. */
+  hurry(): void {
+    this.#hurried ??= setInterval(() => {
+      if (this.#socket.isPaused) return this.#ping();
+      clearInterval(this.#hurried);
+      this.#hurried = undefined;
+    }, PING_HELD_EVERY_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#usual);
+    clearInterval(this.#hurried);
+  }
+
+  #ping(): void {
+    // Behind bytes that wait, a ping would only wait, too. A client that goes away then resets the connection itself.
+    if (this.#socket.bufferedAmount === 0) this.#socket.ping();
+  }
 }
 
 /** RFC 6455 §7.4.1. Everything else is 1011: what failed must never look like a good end. */
 const INTERNAL_ERROR = 1011;
 const CLOSE_CODES: { readonly [code in ErrorCode]?: number } = {
   shutting_down: 1001,
+  // "Try again later", of the IANA registry.
+  overloaded: 1013,
   request_timeout: 1001,
   invalid_api_key: 1008,
   insufficient_quota: 1008,

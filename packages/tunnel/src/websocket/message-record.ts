@@ -81,6 +81,11 @@ export class RecordReader {
   #bodyUsed = 0;
   #isClosed = false;
 
+  /** Memory that the message which is not whole yet takes. */
+  get heldBytes(): number {
+    return this.#body?.length ?? 0;
+  }
+
   /** Nothing of a record is outstanding. */
   get isBetweenRecords(): boolean {
     return this.#headerUsed === 0;

@@ -42,6 +42,13 @@ export interface BridgeOptions {
   onMessage?(message: PassingMessage): void;
   /** The socket's peer sent a ping. */
   onPing?(): void;
+  /**
+   * How many bytes of messages the bridge holds now: those that wait for the stream or the socket, and a message of the
+   * stream that is not whole yet. Not what `ws` holds of a message of the socket: nobody is told that.
+   */
+  onHeld?(bytes: number): void;
+  /** The socket is not read until the stream has taken what it sent. */
+  onPaused?(): void;
 }
 
 /** How it ended. `lost`: the socket, without a close frame. `failed`: the stream. */
@@ -69,6 +76,9 @@ class WebSocketBridge {
   #end: BridgeEnd | undefined;
   #grace: NodeJS.Timeout | undefined;
   #wakeSender: (() => void) | undefined;
+  readonly #reader = new RecordReader();
+  /** Of the message that waits for the stream. */
+  #waitingBytes = 0;
 
   constructor(socket: WebSocket, stream: TunnelStream, options: BridgeOptions) {
     this.#socket = socket;
@@ -98,10 +108,10 @@ class WebSocketBridge {
 
   /** From the stream to the socket, until the stream is over. */
   async #deliver(): Promise<void> {
-    const reader = new RecordReader();
     try {
       for await (const chunk of this.#stream.body) {
-        for (const record of reader.push(chunk)) this.#onRecord(record);
+        for (const record of this.#reader.push(chunk)) this.#onRecord(record);
+        this.#tellHeld();
         if (this.#socket.bufferedAmount > WEBSOCKET_LIMITS.socketBytes) await this.#room();
       }
       if (this.#end === undefined) throw new TunnelError("protocol", { message: "the messages end without a close" });
@@ -130,6 +140,7 @@ class WebSocketBridge {
   }
 
   #onSent(): void {
+    this.#tellHeld();
     if (this.#socket.bufferedAmount <= WEBSOCKET_LIMITS.socketBytes) this.#wakeSender?.();
   }
 
@@ -138,8 +149,21 @@ class WebSocketBridge {
     this.#options.onMessage?.({ data, isText, isFromSocket: true });
     if (this.#stream.write(encodeMessage(data, isText))) return;
     this.#socket.pause();
+    this.#waitingBytes += data.length;
+    this.#tellHeld();
+    this.#options.onPaused?.();
     // A stream that ends meanwhile closes the socket through its signal.
-    this.#stream.drained().then(() => this.#socket.resume(), ignore);
+    this.#stream.drained().then(() => this.#onDrained(), ignore);
+  }
+
+  #onDrained(): void {
+    this.#waitingBytes = 0;
+    this.#tellHeld();
+    this.#socket.resume();
+  }
+
+  #tellHeld(): void {
+    this.#options.onHeld?.(this.#reader.heldBytes + this.#socket.bufferedAmount + this.#waitingBytes);
   }
 
   #onPing(data: Buffer): void {
