@@ -1,0 +1,32 @@
+import type { Log } from "../observe/log.ts";
+import type { Database } from "../store/database.ts";
+import type { HubSecret } from "./hub-secret.ts";
+import type { InviteDesk } from "./invite-desk.ts";
+import type { Outbox } from "./outbox.ts";
+import type { PasswordHasher } from "./password-hasher.ts";
+import type { PublicUrl } from "./public-url.ts";
+import type { Tries } from "./tries.ts";
+
+/** Who may make an account: anybody, whoever has an invite, or nobody (an administrator's invite to the hub counts as one). */
+export type RegistrationMode = "open" | "invite" | "closed";
+
+/** What everything about accounts works with; made once by `hub.ts`. */
+export interface AccountsDeps {
+  readonly database: Database;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  readonly log: Log;
+  readonly secret: HubSecret;
+  readonly hasher: PasswordHasher;
+  readonly tries: Tries;
+  readonly outbox: Outbox;
+  readonly publicUrl: PublicUrl;
+  readonly invites: InviteDesk;
+  readonly settings: AccountsSettings;
+}
+
+export interface AccountsSettings {
+  readonly registration: RegistrationMode;
+  /** Whether an address must be shown to be one's own before it signs in with a password. */
+  readonly requiresVerifiedEmail: boolean;
+}

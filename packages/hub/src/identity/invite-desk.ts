@@ -1,0 +1,23 @@
+import type { Kysely } from "kysely";
+
+import type { AccessTransaction } from "../store/database.ts";
+import type { Schema } from "../store/schema.ts";
+import type { UserRecord } from "../store/user-store.ts";
+
+/** Invites as registration sees them. `groups/` has them; this room is below it. */
+export interface InviteDesk {
+  /** @throws AppError when the code would admit nobody now. */
+  check(db: Kysely<Schema>, code: string, nowMs: number): Promise<void>;
+
+  /**
+   * Uses the code for a user who was made in the same transaction, and writes that to the audit log.
+   *
+   * @throws AppError when somebody was faster; the transaction must then not be committed.
+   */
+  redeem(
+    transaction: AccessTransaction,
+    code: string,
+    guest: { readonly user: UserRecord; readonly address: string; readonly requestId?: string },
+    nowMs: number,
+  ): Promise<void>;
+}
