@@ -40,6 +40,12 @@ export interface BridgeOptions {
   /** How the socket is closed when the stream ended early. Absent: it is cut off at once. */
   closeFor?(error: TunnelError): WebSocketClose;
   onMessage?(message: PassingMessage): void;
+  /**
+   * What the socket gets instead of a message of the stream. A throw ends both as a failure of the stream does.
+   *
+   * @throws TunnelError
+   */
+  revise?(message: PassingMessage): Uint8Array;
   /** The socket's peer sent a ping. */
   onPing?(): void;
   /**
@@ -128,8 +134,10 @@ class WebSocketBridge {
       this.#closeSocket(record.close);
       return;
     }
-    const { data, isText } = record;
-    this.#options.onMessage?.({ data, isText, isFromSocket: false });
+    const { isText } = record;
+    const message = { data: record.data, isText, isFromSocket: false };
+    this.#options.onMessage?.(message);
+    const data = this.#options.revise?.(message) ?? message.data;
     this.#socket.send(data, { binary: !isText, compress: false }, () => this.#onSent());
   }
 

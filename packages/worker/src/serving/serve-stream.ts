@@ -61,7 +61,7 @@ async function serveAdmitted(stream: TunnelStream, admitted: Admitted, deps: Ser
 function serveSocket(stream: TunnelStream, { target, names }: Admitted): Promise<ExchangeEnd> {
   const { path, query } = stream.opening;
   const mapped = mapQueryModel(query, names);
-  return exchangeSocket({ stream, target, path: upstreamPath(target.settings.baseUrl, path, mapped) });
+  return exchangeSocket({ stream, target, names, path: upstreamPath(target.settings.baseUrl, path, mapped) });
 }
 
 async function serveRequest(stream: TunnelStream, admitted: Admitted, deps: ServeDeps): Promise<ExchangeEnd> {

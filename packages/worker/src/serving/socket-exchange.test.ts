@@ -105,6 +105,27 @@ test("the 101 leaves behind the engine's, then messages and the close pass both 
   assert.equal(engine.target.running, 0);
 });
 
+test("a message cannot choose another model than the connection's", async () => {
+  await using engine = await startEngine({ models: [{ id: "m", upstream: "org/m" }] });
+  const stream = new FakeStream(OPENING);
+  const served = serve(stream, engine.target);
+  const socket = await engine.opened();
+  await stream.until(() => stream.answer !== undefined);
+  const push = (text: string): void => {
+    const header = Buffer.from("0100000000", "hex");
+    header.writeUInt32BE(text.length, 1);
+    stream.push(Buffer.concat([header, Buffer.from(text)]));
+  };
+
+  push('{"type":"session.update","model":"other"}');
+  const [data] = (await once(socket, "message")) as [Buffer];
+  push('{"model":"other"');
+  await served;
+
+  assert.equal(data.toString(), '{"type":"session.update","model":"org/m"}');
+  assert.equal(stream.resetWith?.code, "forbidden");
+});
+
 test("what an engine says together with its 101 is not lost", async () => {
   await using engine = await startEngine({ greeting: "hi" });
   const stream = new FakeStream(OPENING);

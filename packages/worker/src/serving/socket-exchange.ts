@@ -5,9 +5,11 @@ import type { WebSocket } from "ws";
 
 import { LIMITS } from "../limits.ts";
 import type { Target } from "../targets/target.ts";
+import type { ModelNames } from "./body-filter.ts";
 import type { ExchangeEnd } from "./engine-exchange.ts";
 import { openEngineSocket } from "./engine-socket.ts";
 import { answerHeaders, engineRequestHeaders, headerOf } from "./headers.ts";
+import { reviseRealtime } from "./realtime-model.ts";
 import { ServeFailure } from "./serve-failure.ts";
 
 export interface SocketExchangeOptions {
@@ -15,6 +17,7 @@ export interface SocketExchangeOptions {
   readonly target: Target;
   /** Path and query at the engine. */
   readonly path: string;
+  readonly names: ModelNames;
 }
 
 /**
@@ -45,7 +48,7 @@ export async function exchangeSocket(options: SocketExchangeOptions): Promise<Ex
     return passAnswer(opened.response, stream);
   }
   key?.report(SWITCHING_PROTOCOLS, undefined);
-  return passMessages(opened.socket, stream);
+  return passMessages(opened.socket, options);
 }
 
 const SWITCHING_PROTOCOLS = 101;
@@ -61,10 +64,15 @@ function offeredProtocols(headers: HeaderPairs): string[] {
   return [...new Set(wanted)].slice(0, MAX_OFFERED);
 }
 
-async function passMessages(socket: WebSocket, stream: TunnelStream): Promise<ExchangeEnd> {
+async function passMessages(socket: WebSocket, { stream, target, names }: SocketExchangeOptions): Promise<ExchangeEnd> {
   const headers: HeaderPairs = socket.protocol === "" ? [] : [["sec-websocket-protocol", socket.protocol]];
   stream.respond({ status: SWITCHING_PROTOCOLS, headers });
-  const end = await bridgeWebSocket(socket, stream, { lostCode: "target-reset" });
+  const upstreamOf = (name: string): string => names.upstreamOf(name);
+  const publishedOf = (name: string): string | undefined => target.models.get(name)?.upstream;
+  const end = await bridgeWebSocket(socket, stream, {
+    lostCode: "target-reset",
+    revise: (message) => reviseRealtime(message, { upstreamOf, publishedOf }),
+  });
   return end.is === "failed" ? { outcome: "cancelled" } : { outcome: "answered", status: SWITCHING_PROTOCOLS };
 }
 
