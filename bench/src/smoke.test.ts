@@ -59,20 +59,16 @@ for (const name of TUNNEL_NAMES) {
   });
 }
 
-test(
-  "idle workers and open streams of the tunnel are counted, and each level is measured",
-  { skip: needsLinux },
-  async () => {
-    await using programs = new ProcessGroup({ canPin: false });
-    const bench = await smokeBench(programs);
+test("idle workers and open streams of the tunnel are opened and measured", { skip: needsLinux }, async () => {
+  await using programs = new ProcessGroup({ canPin: false });
+  const bench = await smokeBench(programs);
 
-    await runTunnelIdleRow(bench, [2, 4]);
-    await runTunnelGrowthRow(bench, [1, 3]);
+  await runTunnelIdleRow(bench, [2]);
+  await runTunnelGrowthRow(bench, [3]);
 
-    const figures = ["memory-tunnel-worker-2", "memory-tunnel-worker-4", "cpu-tunnel-idle", "cpu-tunnel-open-1"];
-    for (const id of [...figures, "cpu-tunnel-open-3"]) assert.equal(bench.results.summary(id, "v2")?.total, 1, id);
-  },
-);
+  const figures = ["memory-tunnel-worker-2", "cpu-tunnel-idle", "cpu-tunnel-open-3", "growth"];
+  for (const id of figures) assert.equal(bench.results.summary(id, "v2")?.total, 1, id);
+});
 
 test("a long line delays both ways and loses nothing", { skip: needsLinux }, async () => {
   await using programs = new ProcessGroup({ canPin: false });

@@ -37,6 +37,9 @@ export const METHOD: Readonly<Record<Sheet["name"], string>> = {
   bandwidth of its own. Kernels on both sides of it see a short line. Over a real one of 100 ms they must be allowed to keep
   as much under way as the tunnel: Linux lets a sender have 4 MB (\`net.ipv4.tcp_wmem\`), which is about 0.2 Gbit/s at 100 ms,
   whatever runs on top.
-- Idle workers are the package's own client, all in one process.
+- Idle workers are the package's own client, all in one process. What a server grows once, whatever the number of workers,
+  is shared by 1,000 or by 10,000 of them, so the second figure is nearer to what one more costs.
+- Chunks and requests include what \`node:http\` takes, most of which is the kernel's: where \`direct\` alone is near a goal
+  or above it, the tunnel cannot reach it with this server. The hub writes its answers in another way, see its own rows.
 `,
 };

@@ -135,7 +135,8 @@ function growthFigure(streams: number): Figure {
     goal: undefined,
     meaning:
       `CPU for a request of 1 KB, 1,000 a second that come by chance, while ${shown(streams)} streams are open and ` +
-      "silent, over 21 connections of the worker. Dearer than in the first row: less is sent together.",
+      "silent. Much dearer than in the first row, also for `direct`: the process sleeps between any two and wakes for " +
+      "each, and through the tunnel twice.",
   };
 }
 
