@@ -165,3 +165,22 @@ test("a connection that breaks ends its own streams; the other's go on, and new 
   assert.equal(status, 200);
   assert.match(await living.text(), /\[DONE\]/);
 });
+
+const SOON = { timeout: 10_000 };
+
+test("a request whose connection is lost before its answer goes to the same worker's other one", SOON, async () => {
+  await using hub = await startTestHub();
+  await using line = await startLine(hub.port);
+  const worker = new TwoConnections();
+  await worker.connect(hub, 0, { url: line.url });
+  await worker.connect(hub, 1);
+  const asked = hub.post(CHAT, { model: "m" });
+  await worker.stream(0, 1);
+
+  line.cut();
+  answerJson(await worker.stream(1, 1), { ok: true });
+
+  assert.deepEqual(await (await asked).json(), { ok: true });
+  const record = await hub.requests.next();
+  assert.deepEqual([record.outcome, record.attempts], ["complete", 2]);
+});

@@ -106,6 +106,21 @@ for (const [name, fail] of Object.entries(FAILURES)) {
   });
 }
 
+test("a worker without room is asked again instead of giving up: its slots may be taken by another hub or its owner", async () => {
+  await using hub = await startTestHub();
+  let isFull = true;
+  await hub.connect((stream) => {
+    if (isFull) stream.reset("refused", { retrySafe: true });
+    else answerWell(stream);
+    isFull = false;
+  });
+
+  const response = await hub.post(CHAT, STREAMED);
+
+  assert.equal(await response.text(), GOOD);
+  assert.equal((await hub.requests.next()).attempts, 2);
+});
+
 test("a worker that disappears before its first word is hidden by another one, within a second", async () => {
   await using hub = await startTestHub();
   const lost = await hub.connect(() => lost.close(), { name: "lost" });

@@ -11,7 +11,14 @@ import type { WorkerSession } from "./fleet-worker.ts";
 import { Fleet } from "./fleet.ts";
 
 const NEVER = new AbortController().signal;
-const WISH = { model: "m", method: "POST" as const, path: "/v1/chat/completions", tried: new Set<FleetTarget>() };
+const WISH = {
+  model: "m",
+  method: "POST" as const,
+  path: "/v1/chat/completions",
+  tried: new Set<FleetTarget>(),
+  isRetry: false,
+  maxWaitMs: 30_000,
+};
 const SMALL: RequestBody = { held: [Buffer.from("{}")], length: 2 };
 
 /** A session that takes streams and never answers. */

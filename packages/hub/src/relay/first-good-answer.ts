@@ -4,12 +4,13 @@ import type { FleetTarget } from "../fleet/fleet-target.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Dispatcher } from "../routing/dispatcher.ts";
+import { QUEUE_LIMITS } from "../routing/slot-queue.ts";
 import type { AttemptResult } from "./commit-window.ts";
 import type { Deadline } from "./deadline.ts";
 import type { HeldAnswer } from "./held-answer.ts";
 import type { Run } from "./run.ts";
 
-/** A request asks so many targets before its last failure is the answer. */
+/** A request asks so many targets before its last failure is the answer. Asking one that may do better counts once. */
 export const MAX_ATTEMPTS = 3;
 
 /**
@@ -45,13 +46,14 @@ export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>
   const { run, model, deadline } = plan;
   const { method, path } = run.operation;
   const tried = new Set<FleetTarget>();
+  const secondChances = new SecondChances(deps.dispatcher);
   let last: { readonly failure: ChannelError; readonly answer?: HeldAnswer } | undefined;
   for (;;) {
     const signal = run.beginAttempt();
-    const wish = { model, method, path, tried };
+    const { maxWaitMs } = secondChances;
+    const wish = { model, method, path, tried, isRetry: last !== undefined, maxWaitMs };
     const target = await deps.dispatcher.acquire(wish, signal);
     if (target === undefined) return lastWord(last);
-    tried.add(target);
     run.take(target);
     deadline.expect(plan.firstTokenMs, () => silent(plan.firstTokenMs));
     const askedAt = performance.now();
@@ -61,9 +63,44 @@ export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>
     last = result;
     report(deps, run, result.failure);
     run.giveUp(result.failure.error);
-    const isLast = run.attempts === MAX_ATTEMPTS || !mayRetry(result.failure, deps.retry, plan);
+    if (!secondChances.has(target, result.failure)) tried.add(target);
+    const isLast = tried.size === MAX_ATTEMPTS || !mayRetry(result.failure, deps.retry, plan);
     if (isLast) return lastWord(last);
     run.releaseSlot(deps.dispatcher);
+  }
+}
+
+/**
+ * When a target that failed may be asked again: once when a connection to it was lost and another leads there, and for as
+ * long as a request may wait when it had no room. Its slots are also taken by its owner, and by the hub whose place this takes.
+ */
+class SecondChances {
+  readonly #dispatcher: Dispatcher;
+  readonly #lost = new Set<FleetTarget>();
+  #waitsUntil: number | undefined;
+
+  constructor(dispatcher: Dispatcher) {
+    this.#dispatcher = dispatcher;
+  }
+
+  /** How long the request may wait for a slot from now on. */
+  get maxWaitMs(): number {
+    if (this.#waitsUntil === undefined) return QUEUE_LIMITS.maxWaitMs;
+    return Math.max(0, this.#waitsUntil - performance.now());
+  }
+
+  has(target: FleetTarget, { sameAgain }: ChannelError): boolean {
+    if (sameAgain === undefined || !target.isAccepting) return false;
+    if (sameAgain === "later") return this.#mayWaitFor(target);
+    const isFirst = !this.#lost.has(target);
+    this.#lost.add(target);
+    return isFirst;
+  }
+
+  #mayWaitFor(target: FleetTarget): boolean {
+    this.#dispatcher.rest(target);
+    this.#waitsUntil ??= performance.now() + QUEUE_LIMITS.maxWaitMs;
+    return this.maxWaitMs > 0;
   }
 }
 

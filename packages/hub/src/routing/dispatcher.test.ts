@@ -29,7 +29,14 @@ function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispat
   return { targets, dispatcher: dispatcherOf(models), models };
 }
 
-const WISH = { model: "m", method: "POST" as const, path: "/v1/chat/completions", tried: new Set<FleetTarget>() };
+const WISH = {
+  model: "m",
+  method: "POST" as const,
+  path: "/v1/chat/completions",
+  tried: new Set<FleetTarget>(),
+  isRetry: false,
+  maxWaitMs: 30_000,
+};
 
 test("every slot of many workers is used before anybody waits", async () => {
   const { targets, dispatcher } = fleetOf(200, 2);
@@ -51,7 +58,7 @@ test("with many workers the load stays even, though few are looked at", async ()
 test("a request that tried all candidates gets none", async () => {
   const { targets, dispatcher } = fleetOf(2, 1);
 
-  assert.equal(await dispatcher.acquire({ ...WISH, tried: new Set(targets) }, NEVER), undefined);
+  assert.equal(await dispatcher.acquire({ ...WISH, tried: new Set(targets), isRetry: true }, NEVER), undefined);
 });
 
 test("a newcomer does not overtake those who wait", async () => {
@@ -106,4 +113,36 @@ test("while workers are expected, a request waits for the first of its model, an
   assert.equal(await served, target);
   assert.equal(target.inFlight, 1);
   await assert.rejects(unserved, (error) => error instanceof AppError && error.code === "model_not_found");
+});
+
+test("a target that refuses for want of room gets nothing more for a moment, or until a request of ours ends there", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { targets, dispatcher } = fleetOf(1, 3);
+  const target = targets[0] ?? assert.fail();
+  const served: string[] = [];
+  const ask = (name: string): void => void dispatcher.acquire(WISH, NEVER).then(() => served.push(name));
+  for (let n = 0; n < 3; n += 1) await dispatcher.acquire(WISH, NEVER);
+  const settled = (): Promise<void> => new Promise(setImmediate);
+
+  // Two are refused, the third runs and ends.
+  for (let n = 0; n < 2; n += 1) {
+    dispatcher.rest(target);
+    dispatcher.release(target);
+  }
+  ask("after the end");
+  await settled();
+  const whileResting = [...served];
+  dispatcher.release(target);
+  await settled();
+  dispatcher.rest(target);
+  dispatcher.release(target);
+  ask("after a moment");
+  await settled();
+  const beforeTheMoment = [...served];
+  t.mock.timers.tick(250);
+  await settled();
+
+  assert.deepEqual(whileResting, []);
+  assert.deepEqual(beforeTheMoment, ["after the end"]);
+  assert.deepEqual(served, ["after the end", "after a moment"]);
 });

@@ -11,6 +11,15 @@ import { SlotQueue, type SlotWish } from "./slot-queue.ts";
  */
 const LOOK_AT = { all: 64, some: 8 } as const;
 
+/** A target that had no room, though it seemed to, is left alone so long, or until a request of ours ends there. */
+const REST_MS = 250;
+
+interface Rest {
+  readonly timer: NodeJS.Timeout;
+  /** Fewer of ours than that: one has ended. */
+  running: number;
+}
+
 /** Where a request wants to go. */
 export interface RouteWish {
   readonly model: string;
@@ -18,6 +27,10 @@ export interface RouteWish {
   readonly path: string;
   /** Targets that failed this request already. */
   readonly tried: ReadonlySet<FleetTarget>;
+  /** Somebody was asked already, so a failure is known that says more than that nobody is left. */
+  readonly isRetry: boolean;
+  /** How long it may wait for a slot. */
+  readonly maxWaitMs: number;
 }
 
 export interface DispatcherOptions {
@@ -35,6 +48,7 @@ export class Dispatcher {
   readonly #random: () => number;
   readonly #patienceMs: () => number;
   readonly #queue = new SlotQueue<FleetTarget>();
+  readonly #resting = new Map<FleetTarget, Rest>();
 
   constructor({ models, random, patienceMs }: DispatcherOptions) {
     this.#models = models;
@@ -49,7 +63,7 @@ export class Dispatcher {
   /**
    * A target for the request, its slot taken: `release` it exactly once. Waits when all are full.
    *
-   * Undefined when every candidate was tried.
+   * Undefined when somebody was asked and nobody else is left.
    *
    * @throws AppError `model_not_found`, `no_worker`, `invalid_request` or `worker_busy`; else the signal's reason.
    */
@@ -58,8 +72,9 @@ export class Dispatcher {
     const lucky = mustWait ? undefined : this.#chooseAmongSome(wish);
     if (lucky !== undefined) return taken(lucky);
     const able = this.#able(wish);
-    if (able.length === 0) return wish.tried.size > 0 ? undefined : this.#waitForWorker(wish, signal);
-    const free = mustWait ? undefined : chooseLeastLoaded(able.filter(hasFreeSlot), this.#random);
+    if (able.length === 0) return wish.isRetry ? undefined : this.#waitForWorker(wish, signal);
+    const roomy = mustWait ? [] : able.filter((target) => this.#hasRoom(target));
+    const free = chooseLeastLoaded(roomy, this.#random);
     if (free !== undefined) return taken(free);
     const slot = this.#queue.wait(slotWish(wish), signal);
     // Those ahead may not want what is free: they tried it, or it does not serve their route.
@@ -69,12 +84,37 @@ export class Dispatcher {
 
   release(target: FleetTarget): void {
     target.inFlight -= 1;
+    const rest = this.#resting.get(target);
+    if (rest !== undefined && target.inFlight < rest.running) this.#endRest(target, rest);
     this.offer(target);
+  }
+
+  /** `target` refused a request for want of room: it gets no other for a moment. Before its `release`. */
+  rest(target: FleetTarget): void {
+    const rest = this.#resting.get(target);
+    if (rest !== undefined) {
+      rest.running -= 1;
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#resting.delete(target);
+      this.offer(target);
+    }, REST_MS);
+    this.#resting.set(target, { timer, running: target.inFlight - 1 });
+  }
+
+  #endRest(target: FleetTarget, { timer }: Rest): void {
+    clearTimeout(timer);
+    this.#resting.delete(target);
+  }
+
+  #hasRoom(target: FleetTarget): boolean {
+    return !this.#resting.has(target) && hasFreeSlot(target);
   }
 
   /** Gives what is free at `target` to those who wait. */
   offer(target: FleetTarget): void {
-    while (target.isAccepting && hasFreeSlot(target) && this.#queue.offer(target)) target.inFlight += 1;
+    while (target.isAccepting && this.#hasRoom(target) && this.#queue.offer(target)) target.inFlight += 1;
   }
 
   #chooseAmongSome(wish: RouteWish): FleetTarget | undefined {
@@ -82,7 +122,7 @@ export class Dispatcher {
     if (targets === undefined || targets.size <= LOOK_AT.all) return undefined;
     const some = targets.sample(LOOK_AT.some, this.#random);
     return chooseLeastLoaded(
-      some.filter((target) => isAble(target, wish) && hasFreeSlot(target)),
+      some.filter((target) => isAble(target, wish) && this.#hasRoom(target)),
       this.#random,
     );
   }
@@ -125,7 +165,7 @@ function isAble(target: FleetTarget, wish: RouteWish): boolean {
 }
 
 function slotWish(wish: RouteWish): SlotWish<FleetTarget> {
-  return { model: wish.model, accepts: (target) => isAble(target, wish) };
+  return { model: wish.model, accepts: (target) => isAble(target, wish), maxWaitMs: wish.maxWaitMs };
 }
 
 function routeOf({ method, path }: RouteWish): string {

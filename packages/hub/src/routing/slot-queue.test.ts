@@ -8,7 +8,8 @@ interface Target {
   readonly models: ReadonlySet<string>;
 }
 
-const ANY = { model: "m", accepts: () => true };
+const WAIT = { maxWaitMs: QUEUE_LIMITS.maxWaitMs };
+const ANY = { ...WAIT, model: "m", accepts: () => true };
 const NEVER = new AbortController().signal;
 const TARGET: Target = { models: new Set(["m", "n"]) };
 
@@ -20,7 +21,7 @@ test("who waited longest for any of the target's models is served first", async 
   const queue = new SlotQueue<Target>();
   const served: string[] = [];
   const wait = (name: string, model: string): Promise<unknown> =>
-    queue.wait({ model, accepts: () => true }, NEVER).then(() => served.push(name));
+    queue.wait({ ...WAIT, model, accepts: () => true }, NEVER).then(() => served.push(name));
   const waits = [wait("first", "n"), wait("second", "m"), wait("third", "n")];
 
   while (queue.offer(TARGET));
@@ -33,9 +34,9 @@ test("who waited longest for any of the target's models is served first", async 
 test("a slot that nobody wants is not taken", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const queue = new SlotQueue<Target>();
-  const picky = queue.wait({ model: "m", accepts: () => false }, NEVER);
+  const picky = queue.wait({ ...WAIT, model: "m", accepts: () => false }, NEVER);
   picky.catch(() => {});
-  const foreign = queue.wait({ model: "other", accepts: () => true }, NEVER);
+  const foreign = queue.wait({ ...WAIT, model: "other", accepts: () => true }, NEVER);
   foreign.catch(() => {});
 
   assert.equal(queue.offer(TARGET), false);

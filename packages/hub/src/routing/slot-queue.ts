@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts";
 
-/** How many requests may wait for a slot, and how long. Worst case: their bodies stay in memory meanwhile. */
+/** How many requests may wait for a slot, and how long each in all. Worst case: their bodies stay in memory meanwhile. */
 export const QUEUE_LIMITS = { maxWaiting: 1_024, maxWaitMs: 30_000 } as const;
 
 /** What a waiting request needs. */
@@ -8,13 +8,12 @@ export interface SlotWish<T> {
   readonly model: string;
   /** Whether this request may run on `target`. */
   accepts(target: T): boolean;
-  /** Default: `QUEUE_LIMITS.maxWaitMs`. */
-  readonly maxWaitMs?: number;
+  readonly maxWaitMs: number;
   /** What a wait that was too long ends with. Default: `worker_busy`. */
   tooLong?(): AppError;
 }
 
-interface Waiter<T> extends SlotWish<T> {
+interface Waiter<T> extends Pick<SlotWish<T>, "model" | "accepts"> {
   readonly order: number;
   readonly resolve: (target: T) => void;
 }
@@ -50,7 +49,7 @@ export class SlotQueue<T extends { readonly models: ReadonlySet<string> }> {
       resolve,
     };
     const tooLong = (): void => reject(wish.tooLong?.() ?? busy(wish.model));
-    const timer = setTimeout(tooLong, wish.maxWaitMs ?? QUEUE_LIMITS.maxWaitMs);
+    const timer = setTimeout(tooLong, wish.maxWaitMs);
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#add(waiter);
