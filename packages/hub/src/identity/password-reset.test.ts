@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { insertAccessToken, liveAccessTokensOf } from "../store/access-token-store.ts";
+import { insertLinkedAccount, linkedAccountsOf } from "../store/linked-account-store.ts";
+import { insertPasskey, passkeysOf } from "../store/passkey-store.ts";
+import { beginTotp, confirmTotp } from "../store/second-factor-store.ts";
+import { changeUser } from "../store/user-store.ts";
+import { requestPasswordReset, resetPassword } from "./password-reset.ts";
+import { signInWithPassword } from "./password-sign-in.ts";
+import { type TestAccounts, secretIn, testAccounts, visitor } from "./test-accounts.ts";
+
+const EMAIL = "ann@example.com";
+const NEW_PASSWORD = "another good password";
+
+test("a new password by mail ends every sign-in, and works once", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  await accounts.user(EMAIL);
+  const signedIn = await accounts.signIn(EMAIL);
+  const token = await linkFor(accounts, "Ann@Example.com");
+
+  await resetPassword(deps, visitor(), { token, password: NEW_PASSWORD });
+
+  assert.equal(await accounts.actorOf(signedIn.cookies["sign-in"]), undefined);
+  await assert.rejects(accounts.signIn(EMAIL), { code: "unauthenticated" });
+  const arrival = await signInWithPassword(deps, visitor(), { email: EMAIL, password: NEW_PASSWORD });
+  assert.equal(arrival.outcome, "signed-in");
+  await assert.rejects(resetPassword(deps, visitor(), { token, password: "a third password" }), { param: "token" });
+  const [told] = await accounts.mails();
+  assert.equal(told?.subject, "Your password was changed");
+});
+
+test("an address without an account gets no mail, and whoever asks is not told", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  const ben = await accounts.user("ben@example.com");
+  await deps.database.write((transaction) => changeUser(transaction, ben.id, { disabledAtMs: 1 }));
+
+  requestPasswordReset(deps, visitor(), { email: "nobody@example.com" });
+  requestPasswordReset(deps, visitor(), { email: "ben@example.com" });
+
+  assert.deepEqual(await accounts.mails(), []);
+});
+
+test("links of mails are made of the public address, whatever a request says in Host", async () => {
+  await using accounts = await testAccounts();
+  await accounts.user(EMAIL);
+  const cookieless = accounts.cookies.visitorOf({
+    headers: { host: "evil.example", "x-forwarded-host": "evil.example", origin: "https://evil.example" },
+    address: "192.0.2.1",
+  });
+
+  requestPasswordReset(accounts.deps, cookieless, { email: EMAIL });
+
+  const [mail] = await accounts.mails();
+  assert.match(mail?.text ?? "", /^https:\/\/hub\.example\/reset-password#[\w-]{43}$/m);
+  assert.doesNotMatch(mail?.text ?? "", /evil/);
+});
+
+test("a stranger who asks for links does not void the one its owner got", async () => {
+  await using accounts = await testAccounts();
+  await accounts.user(EMAIL);
+  const token = await linkFor(accounts, EMAIL);
+  const strangers = await linkFor(accounts, EMAIL);
+
+  await resetPassword(accounts.deps, visitor(), { token, password: NEW_PASSWORD });
+
+  // The others end with the first that is used.
+  await assert.rejects(resetPassword(accounts.deps, visitor(), { token: strangers, password: "a third password" }), {
+    param: "token",
+  });
+});
+
+test("a link runs out after an hour, and a bad password does not use it up", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  await accounts.user(EMAIL);
+  const token = await linkFor(accounts, EMAIL);
+
+  await assert.rejects(resetPassword(deps, visitor(), { token, password: EMAIL }), { param: "password" });
+  await assert.rejects(resetPassword(deps, visitor(), { token, password: "12345678" }), { param: "password" });
+  accounts.pass(3600 * 1000);
+  await assert.rejects(resetPassword(deps, visitor(), { token, password: NEW_PASSWORD }), { param: "token" });
+});
+
+test("a disabled user cannot come back by mail", async () => {
+  await using accounts = await testAccounts();
+  const ann = await accounts.user(EMAIL);
+  const token = await linkFor(accounts, EMAIL);
+  await accounts.deps.database.write((transaction) => changeUser(transaction, ann.id, { disabledAtMs: 1 }));
+
+  await assert.rejects(resetPassword(accounts.deps, visitor(), { token, password: NEW_PASSWORD }), {
+    code: "forbidden",
+  });
+});
+
+test("an account that a stranger made with somebody's address is nothing but the owner's after his reset", async () => {
+  await using accounts = await testAccounts({ requiresVerifiedEmail: false });
+  const { deps } = accounts;
+  const { db } = deps.database;
+  const { id: userId } = await accounts.user(EMAIL, { isVerified: false });
+  const strangers = await accounts.signIn(EMAIL);
+  const common = { userId, createdAtMs: 1, name: "", lastUsedAtMs: undefined };
+  await insertPasskey(db, { ...common, id: "p", credentialId: "c", publicKey: "k", counter: 0, transports: [] });
+  await insertLinkedAccount(db, { ...common, id: "l", provider: "github", subject: "666", email: undefined });
+  const token = { prefix: "pat-", hash: "h", scopes: ["account"], expiresAtMs: undefined, revokedAtMs: undefined };
+  await insertAccessToken(db, { ...common, ...token, id: "t" });
+  await beginTotp(db, userId, "sealed");
+  await confirmTotp(db, userId, { sealedSecret: "sealed", nowMs: 1 });
+
+  await resetPassword(deps, visitor(), { token: await linkFor(accounts, EMAIL), password: NEW_PASSWORD });
+
+  assert.equal(await accounts.actorOf(strangers.cookies["sign-in"]), undefined);
+  assert.deepEqual(await passkeysOf(db, userId), []);
+  assert.deepEqual(await linkedAccountsOf(db, userId), []);
+  assert.equal(await liveAccessTokensOf(db, userId, deps.now()), 0);
+  const arrival = await signInWithPassword(deps, visitor(), { email: EMAIL, password: NEW_PASSWORD });
+  assert.equal(arrival.outcome, "signed-in");
+  assert.notEqual((await accounts.reload({ email: EMAIL })).emailVerifiedAtMs, undefined);
+});
+
+async function linkFor(accounts: TestAccounts, email: string): Promise<string> {
+  requestPasswordReset(accounts.deps, visitor(), { email });
+  const [mail] = await accounts.mails();
+  return secretIn(mail);
+}
