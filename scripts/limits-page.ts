@@ -15,6 +15,7 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: connections without a key", "packages/hub/src/http/stranger-sockets.ts", "STRANGERS"],
   ["The hub: failed attempts", "packages/hub/src/identity/failed-attempts.ts", "FAILED_ATTEMPTS"],
   ["The hub: uploads", "packages/hub/src/http/incoming-body.ts", "SLOW_UPLOAD"],
+  ["The hub: uploads that are held back", "packages/hub/src/http/incoming-body.ts", "HELD_BACK"],
   ["The hub: an answer before the upload's end", "packages/hub/src/http/early-answer.ts", "EARLY_ANSWER"],
   ["The hub: waiting streams", "packages/hub/src/http/reply.ts", "KEEP_ALIVE_MS"],
   ["WebSockets, both ends", "packages/tunnel/src/websocket/message-record.ts", "WEBSOCKET_LIMITS"],

@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { request } from "node:http";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { answerJson, bodyOf, resetOf, startTestHub, type TestHub } from "./test-hub.ts";
+import type { TunnelStream } from "@tokilake/tunnel";
+
+import { answerJson, bodyOf, resetOf, startTestHub, TEST_CONFIG, type TestHub } from "./test-hub.ts";
 
 const TRANSCRIBE = "/v1/audio/transcriptions";
 const BOUNDARY = "xYzZY";
@@ -195,4 +198,54 @@ test("a form that is none is refused with what is wrong", async () => {
     "400 The multipart body cannot be read: it has more than 100 parts.",
     '400 The multipart body cannot be read: it has the field "model" twice.',
   ]);
+});
+
+/** An upload whose engine takes nothing, as far as it gets. Resolves when the client can send no more for now. */
+async function holdBack(
+  hub: TestHub,
+  bytes: number,
+): Promise<{ readonly socket: Socket; readonly stream: TunnelStream }> {
+  const opened = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => opened.resolve(stream));
+  const socket = connect(hub.port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  const body = form([field("model", "m"), FILE_HEAD, Buffer.alloc(bytes, 7)]);
+  socket.write(
+    `POST ${TRANSCRIBE} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-test\r\ncontent-type: ${FORM_TYPE}\r\n` +
+      `content-length: ${body.length + 10}\r\n\r\n`,
+  );
+  socket.write(body);
+  const stream = await opened.promise;
+  let left = -1;
+  while (socket.writableLength !== left) {
+    left = socket.writableLength;
+    await sleep(50);
+  }
+  return { socket, stream };
+}
+
+test("a client whose upload is held back and that goes away is noticed: what it sent was read ahead", async () => {
+  await using hub = await startTestHub();
+  const { socket, stream } = await holdBack(hub, 2_000_000);
+
+  const goneAt = performance.now();
+  socket.destroy();
+  await resetOf(stream);
+
+  assert.ok(performance.now() - goneAt < 250, `${performance.now() - goneAt} ms`);
+  assert.equal((await hub.requests.next()).outcome, "cancelled");
+});
+
+test("an upload that is held back reads ahead only while half the memory for bodies is free; a reset is noticed anyway", async () => {
+  const limits = { ...TEST_CONFIG.limits, maxBodyMemoryBytes: 3_000_000 };
+  await using hub = await startTestHub({ limits });
+  const { socket, stream } = await holdBack(hub, 30_000_000);
+
+  const other = await hub.post("/v1/embeddings", { model: "none", input: "x".repeat(1_000_000) });
+  const goneAt = performance.now();
+  socket.resetAndDestroy();
+  await resetOf(stream);
+
+  assert.equal(other.status, 404);
+  assert.ok(performance.now() - goneAt < 400, `${performance.now() - goneAt} ms`);
 });

@@ -9,6 +9,7 @@ import { KEEP_ALIVE_MS, Reply } from "./reply.ts";
 
 /** As much of a request as a body reader uses. */
 class FakeRequest extends EventEmitter {
+  readonly socket = { writable: false };
   isPausedNow = false;
   isPaused(): boolean {
     return this.isPausedNow;

@@ -12,6 +12,12 @@ export class MemoryBudget {
     this.#maxBytes = maxBytes;
   }
 
+  /** For what can do without: only while less than half is used, so that it never takes the place of a request. */
+  readonly spare = {
+    tryTake: (bytes: number): boolean => this.#usedBytes + bytes <= this.#maxBytes / 2 && this.tryTake(bytes),
+    give: (bytes: number): void => this.give(bytes),
+  };
+
   get usedBytes(): number {
     return this.#usedBytes;
   }

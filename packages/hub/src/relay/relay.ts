@@ -71,7 +71,7 @@ async function viewBody(deps: RelayDeps, run: Run, operation: Operation, exchang
   const maxBytes = isForm ? deps.config.limits.maxUploadBytes : deps.config.limits.maxJsonBytes;
   checkAnnouncedLength(request, maxBytes);
   exchange.askForBody();
-  const incoming = new IncomingBody(request, { maxBytes });
+  const incoming = new IncomingBody(request, { maxBytes, room: deps.memory.spare });
   run.body = incoming;
   const length = request.headers["content-length"];
   const hints = {
