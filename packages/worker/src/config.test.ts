@@ -63,6 +63,12 @@ test("flags go before the environment, which goes before the file; empty variabl
   );
 });
 
+test("a hub that names no version is taken for an original one only where that is set", () => {
+  const assumed = ["true", "1", "no", ""].map((value) => read({ ...ENV, TOKIAME_ASSUME_TUNNEL_V1: value }).assumesV1);
+
+  assert.deepEqual(assumed, [true, true, false, false]);
+});
+
 test("every key of the original keeps its meaning", async () => {
   await using folder = await temporaryFolder();
   const path = await folder.write("c.json", {

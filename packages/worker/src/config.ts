@@ -25,6 +25,8 @@ export interface Config {
   readonly drainMs: number;
   /** To the hub, at the same time. An original hub takes one. */
   readonly connections: number;
+  /** A hub that names no version of the tunnel is taken for an original one. */
+  readonly assumesV1: boolean;
   /** What the owner should know: keys that have no effect, entries that were left out. */
   readonly warnings: readonly string[];
 }
@@ -132,6 +134,7 @@ const settings = z.looseObject({
   allow_generic: z.boolean().optional(),
   drain_seconds: seconds.optional(),
   connections: count.max(LIMITS.maxConnections).optional(),
+  assume_tunnel_v1: z.boolean().optional(),
   price: z.unknown().optional(),
 });
 
@@ -152,9 +155,10 @@ const VARIABLES: Readonly<Record<string, { key: string; read: (value: string) =>
   TOKIAME_RECONNECT_DELAY_SECONDS: { key: "reconnect_delay_seconds", read: Number },
   TOKIAME_MAX_CONCURRENT: { key: "max_concurrent", read: Number },
   TOKIAME_MAX_BODY_BYTES: { key: "max_body_bytes", read: Number },
-  TOKIAME_ALLOW_GENERIC: { key: "allow_generic", read: (value) => ["1", "true", "yes"].includes(value.toLowerCase()) },
+  TOKIAME_ALLOW_GENERIC: { key: "allow_generic", read: isYes },
   TOKIAME_DRAIN_SECONDS: { key: "drain_seconds", read: Number },
   TOKIAME_CONNECTIONS: { key: "connections", read: Number },
+  TOKIAME_ASSUME_TUNNEL_V1: { key: "assume_tunnel_v1", read: isYes },
 };
 
 /**
@@ -222,6 +226,10 @@ function readOptional(path: string, options: { mustExist: boolean }): string | u
 
 function readSecret(path: string): string {
   return readOptional(path, { mustExist: true })?.trim() ?? "";
+}
+
+function isYes(value: string): boolean {
+  return ["1", "true", "yes"].includes(value.toLowerCase());
 }
 
 function parseJson(value: string): unknown {
@@ -322,6 +330,7 @@ function configOf(
     reconnectDelayMs: milliseconds(values.reconnect_delay_seconds),
     drainMs: milliseconds(values.drain_seconds) ?? LIMITS.drainMs,
     connections: values.connections ?? LIMITS.connections,
+    assumesV1: values.assume_tunnel_v1 ?? false,
     warnings: context.warnings,
   };
 }

@@ -35,6 +35,8 @@ export function refusal(code: string, message: string, hub: URL): Stop {
         `${hub.host} refused the token (${detail}); make a worker key at the hub and set it as token`,
       );
     case "version":
+      // What the WebSocket client says of a 101 without a subprotocol.
+      if (/no subprotocol/i.test(detail)) return unnamedVersion(hub);
       return new Stop(
         "version",
         `${hub.host} speaks no version of the tunnel that this worker speaks (${detail}); update the older one`,
@@ -48,6 +50,14 @@ export function refusal(code: string, message: string, hub: URL): Stop {
     default:
       return new Stop("refused", `${hub.host} refused this worker (${detail}); its operator can tell why`);
   }
+}
+
+/** A hub agreed to talk, and did not say in which version. */
+export function unnamedVersion(hub: URL): Stop {
+  return new Stop(
+    "version",
+    `${hub.host} names no version of the tunnel; if it is an original hub, set assume_tunnel_v1 (TOKIAME_ASSUME_TUNNEL_V1=true)`,
+  );
 }
 
 function waitingReason(state: Extract<LinkState, { is: "waiting" }>, hub: URL): string {

@@ -68,7 +68,8 @@ async function startHome(): Promise<
   };
 }
 
-async function startHub(): Promise<AsyncDisposable & { url: string }> {
+/** @param options.isAnonymous Behind a proxy that drops what names the version, as an original hub may be. */
+async function startHub({ isAnonymous = false } = {}): Promise<AsyncDisposable & { url: string }> {
   const tunnel = createTunnelServer<string>({
     hubId: "hub",
     authenticate: (bearer) => {
@@ -82,9 +83,13 @@ async function startHub(): Promise<AsyncDisposable & { url: string }> {
     onSession: () => undefined,
     onUpdate: () => undefined,
     onClose: () => undefined,
+    allowNoSubprotocol: isAnonymous,
   });
   const server = createServer().listen(0, "127.0.0.1");
-  server.on("upgrade", (request, socket, head) => tunnel.handleUpgrade(request, socket, head));
+  server.on("upgrade", (request, socket, head) => {
+    if (isAnonymous) delete request.headers["sec-websocket-protocol"];
+    tunnel.handleUpgrade(request, socket, head);
+  });
   await once(server, "listening");
   const address = server.address();
   return {
@@ -175,6 +180,30 @@ for (const [name, args, env, code, message] of [
     assert.match(ran.error, message);
   });
 }
+
+test("a hub that names no version of the tunnel is served only where it is taken for an original one", async () => {
+  await using home = await startHome();
+  await using hub = await startHub({ isAnonymous: true });
+  await using engine = await startOllama();
+  const start = (command: string, env: NodeJS.ProcessEnv = {}) =>
+    home.start([command, "--gateway-url", hub.url, "--token-file", home.tokenFile], {
+      TOKIAME_DISCOVERY_PORTS: engine.url.port,
+      ...env,
+    });
+
+  const refused = await start("run").ran;
+  const explained = await start("doctor").ran;
+  const checked = await start("doctor", { TOKIAME_ASSUME_TUNNEL_V1: "true" }).ran;
+  const running = start("run", { TOKIAME_ASSUME_TUNNEL_V1: "true" });
+  await running.printed("connected to 127.0.0.1");
+  running.stop();
+  const served = await running.ran;
+
+  const advice = /names no version of the tunnel; if it is an original hub, set assume_tunnel_v1/;
+  assert.match(refused.error, advice);
+  assert.match(explained.out, advice);
+  assert.deepEqual([refused.code, explained.code, checked.code, served.code], [7, 7, 0, 0]);
+});
 
 test("a hub that is not there is told and tried again", async () => {
   await using home = await startHome();

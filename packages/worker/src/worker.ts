@@ -71,6 +71,7 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
           onState(state);
         },
         failFast: place.slot === 0,
+        allowNoSubprotocol: config.assumesV1,
         limits: { ...linkLimits(config), ...deps.limits },
         log,
       });

@@ -292,6 +292,8 @@ class Client implements TunnelClient, ClientLinkOwner {
       this.#attempt = 0;
     }
     this.#connectedAtMs = undefined;
+    // The next one may be a newer hub.
+    this.#offersNone = false;
     const backOffMs = retryDelayMs(this.#attempt, this.#limits, Math.random);
     const jitteredMs = this.#outgoing === undefined ? backOffMs : Math.min(backOffMs, MOVE_RETRY_MS);
     const atLeastMs = Math.min(pause.atLeastMs ?? 0, this.#limits.maxRetryAfterMs);

@@ -123,7 +123,7 @@ function hardwareRows(hardware: Hardware): string[][] {
 async function checkedHub(config: Config | undefined): Promise<{ row: string[]; reason: ExitReason }> {
   if (config === undefined) return { row: ["unknown", "needs gateway_url and token"], reason: "config" };
   try {
-    const ms = await checkHub(config.gatewayUrl, config.token);
+    const ms = await checkHub(config.gatewayUrl, config.token, config);
     return { row: ["ok", `answers in ${ms} ms and takes the token`], reason: "ok" };
   } catch (error) {
     if (error instanceof Stop) return { row: ["problem", error.message], reason: error.reason };

@@ -2,6 +2,7 @@ import { type ClientRequest, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 
 import { Stop } from "../exit-code.ts";
+import { unnamedVersion } from "../link-message.ts";
 
 const TIMEOUT_MS = 5_000;
 
@@ -11,10 +12,13 @@ const TIMEOUT_MS = 5_000;
  *
  * @throws Stop "hubUnreachable", "badToken", "version" or "refused"
  */
-export async function checkHub(gateway: URL, token: string): Promise<number> {
+export async function checkHub(gateway: URL, token: string, options: { assumesV1: boolean }): Promise<number> {
   const startedMs = performance.now();
-  const { status, detail } = await askUpgrade(connectUrl(gateway), token);
-  if (status === 101) return Math.round(performance.now() - startedMs);
+  const { status, detail, protocol } = await askUpgrade(connectUrl(gateway), token);
+  if (status === 101) {
+    if (protocol === undefined && !options.assumesV1) throw unnamedVersion(gateway);
+    return Math.round(performance.now() - startedMs);
+  }
   const what = `${gateway.host} answered ${status}${detail === "" ? "" : ` (${detail})`}`;
   if (status === 401 || status === 403)
     throw new Stop("badToken", `${what}; make a worker key at the hub and set it as token`);
@@ -30,7 +34,14 @@ function connectUrl(gateway: URL): URL {
   return url;
 }
 
-async function askUpgrade(url: URL, token: string): Promise<{ status: number; detail: string }> {
+interface Answer {
+  readonly status: number;
+  readonly detail: string;
+  /** Of the tunnel, when the hub named one. */
+  readonly protocol: string | undefined;
+}
+
+async function askUpgrade(url: URL, token: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const ask: ClientRequest = (url.protocol === "https:" ? httpsRequest : httpRequest)(url, {
       headers: {
@@ -40,7 +51,7 @@ async function askUpgrade(url: URL, token: string): Promise<{ status: number; de
         "sec-websocket-version": "13",
         // Any 16 bytes do: nothing is sent through this connection.
         "sec-websocket-key": "dG9raWFtZSBkb2N0b3IhIQ==",
-        "sec-websocket-protocol": "tokilake.v2",
+        "sec-websocket-protocol": "tokilake.v2, tokilake.v1",
       },
       timeout: TIMEOUT_MS,
     });
@@ -48,14 +59,16 @@ async function askUpgrade(url: URL, token: string): Promise<{ status: number; de
       ask.destroy();
       reject(new Stop("hubUnreachable", `${url.host} is not reachable (${reason}); is the hub running?`));
     };
-    ask.on("upgrade", (_response, socket) => {
+    ask.on("upgrade", ({ headers }, socket) => {
       socket.destroy();
-      resolve({ status: 101, detail: "" });
+      resolve({ status: 101, detail: "", protocol: headers["sec-websocket-protocol"] });
     });
     ask.on("response", (response) => {
       let text = "";
       response.setEncoding("utf8").on("data", (part: string) => (text = (text + part).slice(0, 4096)));
-      response.on("close", () => resolve({ status: response.statusCode ?? 0, detail: messageOf(text) }));
+      response.on("close", () =>
+        resolve({ status: response.statusCode ?? 0, detail: messageOf(text), protocol: undefined }),
+      );
     });
     ask.on("timeout", () => fail(`no answer in ${TIMEOUT_MS / 1000} s`));
     ask.on("error", (error) => fail("code" in error ? String(error.code) : error.message));
