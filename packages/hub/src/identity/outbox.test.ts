@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
 import { test } from "node:test";
 
 import { SMTPServer } from "smtp-server";
@@ -16,23 +15,26 @@ test("a mail arrives at the mail server, with its link in one piece", async () =
     authOptional: true,
     disabledCommands: ["STARTTLS"],
     onData: (stream, session, done) => {
-      text(stream)
-        .then((message) => {
-          received.push(`${session.envelope.rcptTo.map(({ address }) => address).join()}\n${message}`);
-          done();
-        })
-        .catch(done);
+      let message = session.envelope.rcptTo.map(({ address }) => `${address}\n`).join("");
+      stream.setEncoding("utf8").on("data", (chunk: string) => {
+        message += chunk;
+      });
+      stream.once("end", () => {
+        received.push(message);
+        done();
+      });
     },
   });
   server.listen(0, "127.0.0.1");
   await once(server.server, "listening");
   const { port } = server.server.address() as AddressInfo;
   const log = new SilentLog();
-  await using outbox = new Outbox(smtpPostman({ url: `smtp://127.0.0.1:${port}`, from: "Hub <hub@hub.example>" }), log);
+  const outbox = new Outbox(smtpPostman({ url: `smtp://127.0.0.1:${port}`, from: "Hub <hub@hub.example>" }), log);
   const link = `https://hub.example/verify-email#${"A".repeat(43)}`;
 
   outbox.post(() => Promise.resolve(verificationMail("ann@example.com", link)));
   await outbox.idle();
+  await outbox[Symbol.asyncDispose]();
 
   assert.deepEqual(log.messages, []);
   assert.match(received[0] ?? "", /^ann@example\.com\n/);
