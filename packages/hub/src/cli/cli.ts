@@ -2,19 +2,23 @@ import { parseArgs } from "node:util";
 
 import packageJson from "../../package.json" with { type: "json" };
 import { type ConfigFlags, type HubConfig, readConfig } from "../config.ts";
-import type { KeyStore } from "../store/key-store.ts";
+import type { KeysDeps } from "../identity/keys.ts";
 import { openStore } from "../store/open-store.ts";
 import { UsageError } from "./cli-error.ts";
 import { runDoctor } from "./doctor-command.ts";
-import { type KeysFlags, type Output, createKey, listKeys, revokeKey } from "./keys-command.ts";
+import { createKey, type KeysFlags, listKeys, type Output, revokeKey, rotateKey } from "./keys-command.ts";
+import { limitYoungGeneration } from "./young-generation.ts";
 
 const HELP = `tokilake ${packageJson.version}: an OpenAI-compatible hub for the workers that dial in
 
   tokilake [serve]                     start the hub
   tokilake keys create --kind api|worker --name NAME
+      [--owner EMAIL] [--group SLUG] [--expires 30d|DATE] [--models a,b*]
                                        make a key; stdout has only the secret
-  tokilake keys list [--json] [--limit N]
+  tokilake keys list [--json] [--limit N] [--owner EMAIL]
                                        the newest first
+  tokilake keys rotate ID|NAME [--overlap 24h]
+                                       a new secret; the old one works a while
   tokilake keys revoke ID|NAME         end a key, at once, in a running hub too
   tokilake doctor                      can a hub run here?
 
@@ -36,6 +40,11 @@ const OPTIONS = {
   reloadable: { type: "boolean" },
   kind: { type: "string" },
   name: { type: "string" },
+  owner: { type: "string" },
+  group: { type: "string" },
+  expires: { type: "string" },
+  models: { type: "string" },
+  overlap: { type: "string" },
   limit: { type: "string" },
   json: { type: "boolean" },
   help: { type: "boolean", short: "h" },
@@ -68,17 +77,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: (flags, _subject, deps) => runDoctor(readConfig(deps.env, flags), deps.output),
   },
   "keys create": {
-    flags: ["data-dir", "config", "kind", "name"],
-    run: (flags, _subject, deps) => withKeys(flags, deps, (keys) => createKey(keys, flags, deps.output, deps.now())),
+    flags: ["data-dir", "config", "kind", "name", "owner", "group", "expires", "models"],
+    run: (flags, _subject, deps) => withKeys(flags, deps, (keys) => createKey(keys, flags, deps.output)),
   },
   "keys list": {
-    flags: ["data-dir", "config", "json", "limit"],
-    run: (flags, _subject, deps) => withKeys(flags, deps, (keys) => listKeys(keys, flags, deps.output, deps.now())),
+    flags: ["data-dir", "config", "json", "limit", "owner"],
+    run: (flags, _subject, deps) => withKeys(flags, deps, (keys) => listKeys(keys, flags, deps.output)),
+  },
+  "keys rotate": {
+    flags: ["data-dir", "config", "overlap"],
+    subject: "ID|NAME",
+    run: (flags, subject, deps) => withKeys(flags, deps, (keys) => rotateKey(keys, subject, flags, deps.output)),
   },
   "keys revoke": {
     flags: ["data-dir", "config"],
     subject: "ID|NAME",
-    run: (flags, subject, deps) => withKeys(flags, deps, (keys) => revokeKey(keys, subject, deps.output, deps.now())),
+    run: (flags, subject, deps) => withKeys(flags, deps, (keys) => revokeKey(keys, subject, deps.output)),
   },
 };
 
@@ -112,7 +126,7 @@ function subjectOf(name: string, command: Command, words: readonly string[]): st
 }
 
 function unknownCommand(name: string): string {
-  if (name === "keys") return "keys what? It is tokilake keys create, keys list or keys revoke";
+  if (name === "keys") return "keys what? It is tokilake keys create, keys list, keys rotate or keys revoke";
   return `There is no command ${JSON.stringify(name)}`;
 }
 
@@ -123,12 +137,13 @@ async function start(config: HubConfig, flags: Flags, env: CliDeps["env"]): Prom
     if ((await keepHubs(config)) === "kept") return;
   }
   const { serve } = await import("./serve-command.ts");
+  limitYoungGeneration();
   await serve(config, { version: packageJson.version, env });
 }
 
-async function withKeys(flags: Flags, deps: CliDeps, act: (keys: KeyStore) => Promise<void>): Promise<void> {
+async function withKeys(flags: Flags, deps: CliDeps, act: (keys: KeysDeps) => Promise<void>): Promise<void> {
   await using store = await openStore(readConfig(deps.env, flags).databaseUrl);
-  await act(store.keys);
+  await act({ database: store.database, now: deps.now });
 }
 
 function parse(argv: readonly string[]): { flags: Flags; words: readonly string[] } {
