@@ -19,6 +19,10 @@ function outcomesInLog(dataDir: string): string[] {
   }
 }
 
+function errorCode(exchange: HttpExchange): string {
+  return (exchange.json as { error: { code: string } }).error.code;
+}
+
 test("a hub that is killed", async (t) => {
   await using system = await System.start(t);
   const { engine, dataDir } = system;
@@ -39,8 +43,29 @@ test("a hub that is killed", async (t) => {
     assert.equal(engine.counts().cancelled, 1);
   });
 
-  await t.test("finds its keys, its log and, by itself, its worker after the next start", async () => {
+  await t.test("knows after the next start only workers that came back, and says when to ask again", async () => {
+    const away = system.program("worker-a");
+    away.kill("SIGSTOP");
     await system.startHubAgain();
+
+    const without = await HttpExchange.whole(system.access, { body: chatBody() });
+    const listedWithout = await system.hub.models(system.apiKey);
+    await system.addWorker("worker-b", { models: { another: engine.url } });
+    await system.listing("another");
+    const stillWithout = await HttpExchange.whole(system.access, { body: chatBody() });
+    const listed = await system.hub.models(system.apiKey);
+    const unknown = await HttpExchange.whole(system.access, { body: chatBody({}, { model: "unknown" }) });
+
+    for (const refused of [without, stillWithout]) {
+      assert.deepEqual([refused.status, errorCode(refused)], [503, "no_worker"]);
+      assert.match(refused.headers["retry-after"] ?? "", /^\d+$/);
+    }
+    assert.deepEqual([listedWithout, listed], [[], ["another"]]);
+    assert.deepEqual([unknown.status, errorCode(unknown)], [404, "model_not_found"]);
+    away.kill("SIGCONT");
+  });
+
+  await t.test("finds its keys, its log and, by itself, its worker after the next start", async () => {
     await system.listing("simulated");
 
     const answer = await HttpExchange.whole(system.access, { body: chatBody() });
@@ -49,7 +74,7 @@ test("a hub that is killed", async (t) => {
     assert.deepEqual((await listKeys(dataDir)).map((key) => key.name).toSorted(), ["client", "workers"]);
     await eventually("the new request is in the log, behind the old one", () => {
       const outcomes = outcomesInLog(dataDir);
-      return outcomes.length >= 2 && outcomes.every((outcome) => outcome === "complete");
+      return outcomes[0] === "complete" && outcomes.at(-1) === "complete";
     });
   });
 });

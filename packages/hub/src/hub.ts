@@ -41,6 +41,8 @@ export interface HubDeps {
   readonly random: () => number;
   /** It takes the place of a hub that runs, whose workers come over. Default: false. */
   readonly isSuccessor?: boolean;
+  /** Models that workers served shortly before: offline until they are back. Default: none. */
+  readonly servedLately?: readonly string[];
 }
 
 export interface Hub {
@@ -69,7 +71,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const life = new HubLife(config);
   const active = new ActiveRuns();
   const dispatcher: Dispatcher = new Dispatcher({ models: () => fleet.models, ...waitingRules(deps) });
-  const fleet: Fleet = new Fleet({ log, now, onRoom: (target) => dispatcher.offer(target) });
+  const fleet: Fleet = new Fleet({ ...deps, onRoom: (target) => dispatcher.offer(target) });
   const addresses = new ClientAddresses(config.trustedProxies);
   const failures = new FailedAttempts(() => performance.now());
   const strangers = new StrangerSockets();

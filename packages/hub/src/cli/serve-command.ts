@@ -1,12 +1,17 @@
 import { type HubConfig, unknownVariables } from "../config.ts";
+import { REMEMBERED } from "../fleet/model-index.ts";
 import { createHub } from "../hub.ts";
 import { StoredKeyRing } from "../identity/stored-key-ring.ts";
 import { BatchedRequestLog } from "../observe/batched-request-log.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { PrometheusMetrics } from "../observe/prometheus-metrics.ts";
 import { openStore } from "../store/open-store.ts";
+import type { RequestLogStore } from "../store/request-log-store.ts";
 import { CommandError } from "./cli-error.ts";
 import { DRAIN_MESSAGE, SUCCESSOR_VARIABLE } from "./keeper.ts";
+
+/** Of the request log, read at the start: some milliseconds. */
+const RECENT_REQUESTS = 1_000;
 
 export interface ServeOptions {
   readonly version: string;
@@ -38,7 +43,7 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
   });
 
   const isSuccessor = options.env[SUCCESSOR_VARIABLE] !== undefined;
-  const hub = createHub(config, { log, keys, requestLog, metrics, now: Date.now, random: Math.random, isSuccessor });
+  const hub = createHub(config, { log, keys, requestLog, metrics, now: Date.now, random: Math.random, isSuccessor, servedLately });
   closing.defer(() => hub.close());
   const { url } = await hub.listen().catch((thrown: unknown) => {
     throw explained(thrown, config);
@@ -53,6 +58,15 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
   );
   await hub.drain();
   log.info({}, "stopped");
+}
+
+/** So that a hub that comes back after a crash can tell a model whose workers are on their way from one that nobody knows. */
+async function modelsServedLately(log: RequestLogStore): Promise<readonly string[]> {
+  const sinceMs = Date.now() - REMEMBERED.forMs;
+  const served = (await log.recent(RECENT_REQUESTS)).filter(
+    ({ outcome, startedAtMs }) => outcome === "complete" && startedAtMs >= sinceMs,
+  );
+  return [...new Set(served.flatMap(({ model }) => model ?? []))];
 }
 
 function warnOfStart(log: Log, keys: StoredKeyRing, env: ServeOptions["env"]): void {

@@ -20,6 +20,8 @@ export interface FleetDeps {
   readonly now: () => number;
   /** A target appeared, or may take more than before. */
   readonly onRoom: (target: FleetTarget) => void;
+  /** Models that workers served shortly before this hub's start: offline for now, not unknown. */
+  readonly servedLately?: readonly string[];
 }
 
 export interface FleetTraffic {
@@ -45,6 +47,7 @@ export class Fleet {
   constructor(deps: FleetDeps) {
     this.#deps = deps;
     this.models = new ModelIndex(deps.now);
+    this.models.remember(deps.servedLately ?? []);
   }
 
   /** Bytes on all sessions there ever were, and what runs on those that are open. */

@@ -15,6 +15,11 @@ export class ModelIndex {
     this.#now = now;
   }
 
+  /** Workers served `models` until lately, as far as is known from before this hub's start. */
+  remember(models: Iterable<string>): void {
+    for (const model of models) this.#lastSeenMs.set(model, this.#now());
+  }
+
   targetsOf(model: string): Pool<FleetTarget> | undefined {
     return this.#targets.get(model);
   }
