@@ -43,7 +43,9 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
   });
 
   const isSuccessor = options.env[SUCCESSOR_VARIABLE] !== undefined;
-  const hub = createHub(config, { log, keys, requestLog, metrics, now: Date.now, random: Math.random, isSuccessor, servedLately });
+  const servedLately = await modelsServedLately(store.requestLog);
+  const clocks = { now: Date.now, random: Math.random };
+  const hub = createHub(config, { log, keys, requestLog, metrics, ...clocks, isSuccessor, servedLately });
   closing.defer(() => hub.close());
   const { url } = await hub.listen().catch((thrown: unknown) => {
     throw explained(thrown, config);
