@@ -19,7 +19,7 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: an answer before the upload's end", "packages/hub/src/http/early-answer.ts", "EARLY_ANSWER"],
   ["The hub: waiting streams", "packages/hub/src/http/reply.ts", "KEEP_ALIVE_MS"],
   ["WebSockets, both ends", "packages/tunnel/src/websocket/message-record.ts", "WEBSOCKET_LIMITS"],
-  ["The hub: WebSockets", "packages/hub/src/relay/message-memory.ts", "FREE_MESSAGE_BYTES"],
+  ["The hub: WebSockets", "packages/hub/src/relay/message-memory.ts", "MESSAGE_MEMORY"],
   ["The hub: forms", "packages/hub/src/relay/form-scanner.ts", "MULTIPART_LIMITS"],
   ["The hub: forms held", "packages/hub/src/relay/request-view.ts", "MAX_HELD_UPLOAD_BYTES"],
   ["The hub: fields of a JSON body", "packages/hub/src/relay/json-scanner.ts", "MAX_FIELD_BYTES"],

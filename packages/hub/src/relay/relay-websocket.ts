@@ -113,7 +113,10 @@ async function converse(
 ): Promise<void> {
   run.throwIfCancelled();
   const chosen = headerOf(connection.answer.headers, "sec-websocket-protocol");
-  const memory = new MessageMemory(deps.memory, (error) => run.cancel(error));
+  const memory = new MessageMemory(deps.memory, {
+    onFull: (error) => run.cancel(error),
+    onSlow: (error) => run.cancel(error),
+  });
   const socket = exchange.accept({
     protocol: chooseProtocol(handshake.protocols, chosen),
     headers: [`x-request-id: ${run.requestId}`, `x-tokilake-worker: ${workerHeader(run)}`],
