@@ -18,6 +18,7 @@ import { webSocketDoor, type WebSocketDoorDeps } from "./http/websocket-door.ts"
 import { HubLife } from "./hub-life.ts";
 import { FailedAttempts } from "./identity/failed-attempts.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
+import { keyRefusal } from "./identity/refusals.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics, MetricSources } from "./observe/metrics.ts";
 import type { RequestLog } from "./observe/request-log.ts";
@@ -114,9 +115,11 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   );
   const server = createHttpServer({ router, addresses, strangers, ...door, upgrade });
 
-  const forgetKeys = keys.onRevoked((keyId) => {
-    fleet.closeKey(keyId);
-    active.cancelKey(keyId, () => new AppError("invalid_api_key", "This API key was revoked."));
+  const forgetKeys = keys.onEnded((end) => {
+    if (end.groupId === undefined) fleet.closeKey(end);
+    if (end.groupId === undefined && end.reason !== "rotated") {
+      active.cancelKey(end.keyId, () => keyRefusal(end.reason));
+    }
   });
   metrics.read({ ...tunnelGauges(workers, fleet, life), ...requestGauges(journey) });
 

@@ -4,15 +4,17 @@ import { connectTunnel, type TunnelClient, type TunnelStream } from "@tokilake/t
 
 import type { HubConfig } from "./config.ts";
 import { createHub, type Hub } from "./hub.ts";
-import type { Identification, KeyKind, KeyRing } from "./identity/key-ring.ts";
+import type { Identification, KeyEnd, KeyKind, KeyRing } from "./identity/key-ring.ts";
+import { testPrincipal } from "./identity/test-principal.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import type { RequestLog, RequestRecord } from "./observe/request-log.ts";
 import { SilentLog } from "./observe/silent-log.ts";
+import { OPERATOR_GROUP_ID } from "./store/access-schema.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 /** Keys in memory: any `sk-` or `wk-` followed by a name is good until it is revoked. */
 export class FakeKeyRing implements KeyRing {
-  readonly #listeners = new Set<(keyId: string) => void>();
+  readonly #listeners = new Set<(end: KeyEnd) => void>();
   readonly #revoked = new Set<string>();
 
   identify(secret: string, kind: KeyKind): Identification {
@@ -20,17 +22,29 @@ export class FakeKeyRing implements KeyRing {
     const found = secret.startsWith("sk-") ? "api" : secret.startsWith("wk-") ? "worker" : undefined;
     if (found === undefined) return { outcome: "unknown" };
     if (found !== kind) return { outcome: "wrong-kind" };
-    return { outcome: "known", principal: { keyId: secret, kind, name: secret.slice(3) } };
+    return { outcome: "known", principal: testPrincipal(secret, { kind, name: secret.slice(3) }) };
   }
 
-  onRevoked(listener: (keyId: string) => void): () => void {
+  groupsToServe(): readonly string[] {
+    return [OPERATOR_GROUP_ID];
+  }
+
+  onEnded(listener: (end: KeyEnd) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
+  onWorkerChanged(): () => void {
+    return () => {};
+  }
+
+  onGroupChanged(): () => void {
+    return () => {};
+  }
+
   revoke(secret: string): void {
     this.#revoked.add(secret);
-    for (const listener of this.#listeners) listener(secret);
+    for (const listener of this.#listeners) listener({ keyId: secret, groupId: undefined, reason: "revoked" });
   }
 }
 

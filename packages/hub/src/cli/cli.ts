@@ -143,7 +143,7 @@ async function start(config: HubConfig, flags: Flags, env: CliDeps["env"]): Prom
 
 async function withKeys(flags: Flags, deps: CliDeps, act: (keys: KeysDeps) => Promise<void>): Promise<void> {
   await using store = await openStore(readConfig(deps.env, flags).databaseUrl);
-  await act({ database: store.database, now: deps.now });
+  await act({ database: store.database, now: () => deps.now() });
 }
 
 function parse(argv: readonly string[]): { flags: Flags; words: readonly string[] } {

@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { dirname } from "node:path";
 
 import type { HubConfig } from "../config.ts";
+import { keyRecords } from "../store/key-store.ts";
 import { openStore } from "../store/open-store.ts";
 import { CommandError } from "./cli-error.ts";
 import type { Output } from "./keys-command.ts";
@@ -48,7 +49,7 @@ async function checkDatabase(url: string): Promise<Check> {
   }
   try {
     await using store = await openStore(url);
-    const [newest] = await store.keys.list(1);
+    const [newest] = await keyRecords(store.database.db, {}, { limit: 1 });
     if (newest === undefined) {
       return { is: "note", text: "database: no key yet; make one: tokilake keys create --kind api --name NAME" };
     }

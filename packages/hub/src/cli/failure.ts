@@ -1,4 +1,5 @@
 import { ConfigError } from "../config.ts";
+import { AppError } from "../errors.ts";
 import { StoreError } from "../store/store-error.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
 
@@ -15,6 +16,9 @@ export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof StoreError || thrown instanceof CommandError) {
     return { text: `tokilake: ${thrown.message.replace(/\.$/, "")}.\n`, exitCode: 1 };
   }
+  // What a service refused; it is written for people.
+  if (thrown instanceof AppError && thrown.code !== "internal")
+    return { text: `tokilake: ${thrown.message}\n`, exitCode: 1 };
   const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
   return { text: `tokilake: this is a fault in tokilake itself, please report it:\n${stack}\n`, exitCode: 1 };
 }

@@ -1,7 +1,18 @@
 import { setTimeout as wait } from "node:timers/promises";
 
-import { issueKey } from "../identity/issue-key.ts";
-import type { KeyKind, KeyRecord, KeyStore } from "../store/key-store.ts";
+import { OPERATOR } from "../identity/actor.ts";
+import { normaliseEmail } from "../identity/email.ts";
+import {
+  createKey as create,
+  type KeyInput,
+  type KeysDeps,
+  listKeys as list,
+  revokeKey as revoke,
+  rotateKey as rotate,
+} from "../identity/keys.ts";
+import { findGroup, findGroupBySlug } from "../store/group-store.ts";
+import { keyById, type KeyKind, type KeyRecord, keyRecords } from "../store/key-store.ts";
+import { userByEmail } from "../store/user-store.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
 import { ago, table } from "./table.ts";
 
@@ -10,8 +21,14 @@ const MAX_NAME_LENGTH = 64;
 /** Keys shown when no `--limit` is given. */
 const DEFAULT_LIMIT = 1000;
 
-/** Running hubs notice a change within this time (`KeyStore.watch`). A command ends when its change holds everywhere. */
+/** Running hubs notice a change within this time (`Database.watch`). A command ends when its change holds everywhere. */
 const NOTICED_MS = 100;
+
+/** After a rotation without `--overlap`: time to give the new secret to whatever uses the key. */
+const DEFAULT_OVERLAP_MS = 24 * 3_600_000;
+
+/** Keys of one name that a message lists. */
+const MAX_NAMESAKES = 20;
 
 /** Where a command writes. stdout carries only what a script wants, stderr what people read. */
 export interface Output {
@@ -24,22 +41,40 @@ export interface KeysFlags {
   readonly name?: string | undefined;
   readonly json?: boolean | undefined;
   readonly limit?: string | undefined;
+  /** The e-mail address of a user. */
+  readonly owner?: string | undefined;
+  /** A slug or id; of a worker key several, with commas between them. */
+  readonly group?: string | undefined;
+  readonly expires?: string | undefined;
+  readonly models?: string | undefined;
+  readonly overlap?: string | undefined;
 }
 
 /** `keys create`: the secret, alone, on stdout. */
-export async function createKey(store: KeyStore, flags: KeysFlags, output: Output, nowMs: number): Promise<void> {
+export async function createKey(deps: KeysDeps, flags: KeysFlags, output: Output): Promise<void> {
   const kind = kindOf(flags.kind);
   const name = nameOf(flags.name);
-  const { secret, key } = await issueKey(store, { kind, name, nowMs });
+  const { secret, key } = await create(deps, OPERATOR, {
+    kind,
+    name,
+    ownerId: await ownerOf(deps, flags.owner),
+    ...(await groupsOf(deps, kind, flags)),
+    expiresAtMs: expiryOf(flags.expires, deps.now()),
+    rules: {
+      ...(flags.models !== undefined && { [kind === "api" ? "models" : "serveModels"]: listOf(flags.models) }),
+      ...(kind === "worker" && flags.group !== undefined && { serveGroups: await groupIdsOf(deps, flags.group) }),
+    },
+  });
   await wait(NOTICED_MS);
   output.stderr(`Made the ${kind} key ${name} (${key.id}). It is shown only this once:\n`);
   output.stdout(`${secret}\n`);
 }
 
 /** `keys list`: the newest first. */
-export async function listKeys(store: KeyStore, flags: KeysFlags, output: Output, nowMs: number): Promise<void> {
+export async function listKeys(deps: KeysDeps, flags: KeysFlags, output: Output): Promise<void> {
   const limit = limitOf(flags.limit);
-  const found = await store.list(limit + 1);
+  const ownerId = await ownerOf(deps, flags.owner);
+  const found = await list(deps, OPERATOR, { all: true, ownerId }, { limit: limit + 1 });
   const keys = found.slice(0, limit);
   if (flags.json === true) {
     output.stdout(`${JSON.stringify(keys.map(toJson), null, 2)}\n`);
@@ -47,6 +82,7 @@ export async function listKeys(store: KeyStore, flags: KeysFlags, output: Output
     output.stderr("There are no keys yet. Make one: tokilake keys create --kind api --name NAME\n");
   } else {
     const headings = ["ID", "KIND", "NAME", "KEY", "CREATED", "LAST USED", "STATUS"];
+    const nowMs = deps.now();
     output.stdout(
       table(
         headings,
@@ -58,27 +94,93 @@ export async function listKeys(store: KeyStore, flags: KeysFlags, output: Output
 }
 
 /** `keys revoke ID|NAME`. Revoking a key twice is not a mistake: a script may be run again. */
-export async function revokeKey(store: KeyStore, idOrName: string, output: Output, nowMs: number): Promise<void> {
+export async function revokeKey(deps: KeysDeps, idOrName: string, output: Output): Promise<void> {
+  const key = await keyNamed(deps, idOrName);
+  if (key.revokedAtMs !== undefined) {
+    output.stderr(`The key ${key.name} (${key.id}) was revoked before.\n`);
+    return;
+  }
+  await revoke(deps, OPERATOR, { keyId: key.id, version: undefined });
+  await wait(NOTICED_MS);
+  output.stderr(`Revoked the ${key.kind} key ${key.name} (${key.id}).\n`);
+}
+
+/** `keys rotate ID|NAME`: the new secret, alone, on stdout. The old one works for `--overlap` more. */
+export async function rotateKey(deps: KeysDeps, idOrName: string, flags: KeysFlags, output: Output): Promise<void> {
+  const overlapMs = flags.overlap === undefined ? DEFAULT_OVERLAP_MS : durationOf("overlap", flags.overlap);
+  const { id, name } = await keyNamed(deps, idOrName);
+  const { secret, key } = await rotate(deps, OPERATOR, { keyId: id, version: undefined }, { overlapMs });
+  await wait(NOTICED_MS);
+  const until = key.previousUntilMs === undefined ? "no more" : `until ${new Date(key.previousUntilMs).toISOString()}`;
+  output.stderr(`Rotated the ${key.kind} key ${name} (${id}). The old secret works ${until}. The new one:\n`);
+  output.stdout(`${secret}\n`);
+}
+
+/** The key with that id, or the one live key with that name, or the newest that was revoked. */
+async function keyNamed(deps: KeysDeps, idOrName: string): Promise<KeyRecord> {
   // Somebody revoking in a hurry pastes what they have.
   if (/^[sw]k-\w{43}$/.test(idOrName)) {
     throw new UsageError("That is the key itself. Name it by its id or its name: tokilake keys list");
   }
-  const revocation = await store.revoke(idOrName, nowMs);
-  switch (revocation.outcome) {
-    case "revoked":
-      await wait(NOTICED_MS);
-      output.stderr(`Revoked the ${revocation.key.kind} key ${revocation.key.name} (${revocation.key.id}).\n`);
-      return;
-    case "already-revoked":
-      output.stderr(`The key ${revocation.key.name} (${revocation.key.id}) was revoked before.\n`);
-      return;
-    case "ambiguous": {
-      const ids = revocation.keys.map((key) => key.id).join(", ");
-      throw new CommandError(`Several keys are named ${JSON.stringify(idOrName)}. Revoke one by its id: ${ids}`);
-    }
-    case "unknown":
-      throw new CommandError(`There is no key ${JSON.stringify(idOrName)}. See which there are: tokilake keys list`);
+  const { db } = deps.database;
+  const byId = await keyById(db, idOrName);
+  if (byId !== undefined) return byId;
+  const live = await keyRecords(db, { name: idOrName, isRevoked: false }, { limit: MAX_NAMESAKES });
+  if (live.length > 1) {
+    const ids = live.map((key) => key.id).join(", ");
+    throw new CommandError(`Several keys are named ${JSON.stringify(idOrName)}. Name one by its id: ${ids}`);
   }
+  const [key] = live.length > 0 ? live : await keyRecords(db, { name: idOrName }, { limit: 1 });
+  if (key !== undefined) return key;
+  throw new CommandError(`There is no key ${JSON.stringify(idOrName)}. See which there are: tokilake keys list`);
+}
+
+async function ownerOf({ database }: KeysDeps, email: string | undefined): Promise<string | undefined> {
+  if (email === undefined) return undefined;
+  const user = await userByEmail(database.db, normaliseEmail(email));
+  if (user !== undefined) return user.id;
+  throw new CommandError(`There is no user ${JSON.stringify(email)}. See which there are: tokilake users list`);
+}
+
+async function groupsOf(deps: KeysDeps, kind: KeyKind, flags: KeysFlags): Promise<Pick<KeyInput, "groupId">> {
+  if (kind === "worker" || flags.group === undefined) return {};
+  const [groupId, ...more] = await groupIdsOf(deps, flags.group);
+  if (more.length > 0) throw new UsageError("--group names one group of an API key");
+  return { groupId };
+}
+
+/** @param named Slugs or ids, with commas between them. */
+async function groupIdsOf({ database }: KeysDeps, named: string): Promise<string[]> {
+  const groups = await Promise.all(
+    listOf(named).map(async (each) => {
+      const group = (await findGroupBySlug(database.db, each)) ?? (await findGroup(database.db, each));
+      if (group !== undefined) return group.id;
+      throw new CommandError(`There is no group ${JSON.stringify(each)}. See which there are: tokilake groups list`);
+    }),
+  );
+  return groups;
+}
+
+function listOf(text: string): string[] {
+  return text.split(",").flatMap((each) => each.trim() || []);
+}
+
+/** @param text A day or time as ISO 8601 writes it, or how long from now: `30d`, `12h`. */
+function expiryOf(text: string | undefined, nowMs: number): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d+[smhd]$/.test(text)) return nowMs + durationOf("expires", text);
+  const atMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(atMs)) throw new UsageError("--expires is a day such as 2030-12-31, or a time from now such as 30d");
+  return atMs;
+}
+
+const MS_OF: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function durationOf(flag: string, text: string): number {
+  const [, count, unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  const unitMs = MS_OF[unit];
+  if (unitMs === undefined) throw new UsageError(`--${flag} is a number and one of s, m, h and d, such as 12h`);
+  return Number(count) * unitMs;
 }
 
 function kindOf(kind: string | undefined): KeyKind {
@@ -106,12 +208,31 @@ function limitOf(limit: string | undefined): number {
 function rowOf(key: KeyRecord, nowMs: number): string[] {
   const created = new Date(key.createdAtMs).toISOString().slice(0, 16).replace("T", " ");
   const lastUsed = key.lastUsedAtMs === undefined ? "never" : ago(key.lastUsedAtMs, nowMs);
-  const status = key.revokedAtMs === undefined ? "active" : `revoked ${ago(key.revokedAtMs, nowMs)}`;
-  return [key.id, key.kind, key.name, `${key.prefix}…`, created, lastUsed, status];
+  return [key.id, key.kind, key.name, `${key.prefix}…`, created, lastUsed, statusOf(key, nowMs)];
+}
+
+function statusOf(key: KeyRecord, nowMs: number): string {
+  if (key.revokedAtMs !== undefined) return `revoked ${ago(key.revokedAtMs, nowMs)}`;
+  if (key.disabledAtMs !== undefined) return `disabled ${ago(key.disabledAtMs, nowMs)}`;
+  if (key.expiresAtMs !== undefined && key.expiresAtMs <= nowMs) return `expired ${ago(key.expiresAtMs, nowMs)}`;
+  return key.spendingLimit !== undefined && key.spent >= key.spendingLimit ? "exhausted" : "active";
 }
 
 /** `null` for what is not known: others read this. */
 function toJson(key: KeyRecord): object {
   const { id, kind, name, prefix, createdAtMs, lastUsedAtMs, revokedAtMs } = key;
-  return { id, kind, name, prefix, createdAtMs, lastUsedAtMs: lastUsedAtMs ?? null, revokedAtMs: revokedAtMs ?? null };
+  const { ownerId, groupId, expiresAtMs, disabledAtMs } = key;
+  return {
+    id,
+    kind,
+    name,
+    prefix,
+    createdAtMs,
+    lastUsedAtMs: lastUsedAtMs ?? null,
+    revokedAtMs: revokedAtMs ?? null,
+    ownerId: ownerId ?? null,
+    groupId: groupId ?? null,
+    expiresAtMs: expiresAtMs ?? null,
+    disabledAtMs: disabledAtMs ?? null,
+  };
 }

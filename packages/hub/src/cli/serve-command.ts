@@ -1,10 +1,11 @@
 import { type HubConfig, unknownVariables } from "../config.ts";
 import { REMEMBERED } from "../fleet/model-index.ts";
 import { createHub } from "../hub.ts";
-import { StoredKeyRing } from "../identity/stored-key-ring.ts";
+import { Directory } from "../identity/directory.ts";
 import { BatchedRequestLog } from "../observe/batched-request-log.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { PrometheusMetrics } from "../observe/prometheus-metrics.ts";
+import { KyselyAccessStore } from "../store/kysely-access-store.ts";
 import { openStore } from "../store/open-store.ts";
 import type { RequestLogStore } from "../store/request-log-store.ts";
 import { CommandError } from "./cli-error.ts";
@@ -29,7 +30,7 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
   process.once("uncaughtException", (error) => void crash(log, error));
   // Before the hub is up a signal ends the process at once: nothing runs that would need to drain.
   const store = closing.use(await openStore(config.databaseUrl));
-  const keys = closing.use(await StoredKeyRing.open(store.keys, log));
+  const keys = closing.use(await Directory.open(new KyselyAccessStore(store.database), { log, now: Date.now }));
   const {
     databaseUrl,
     requestLog: { maxRows },
@@ -71,7 +72,7 @@ async function modelsServedLately(log: RequestLogStore): Promise<readonly string
   return [...new Set(served.flatMap(({ model }) => model ?? []))];
 }
 
-function warnOfStart(log: Log, keys: StoredKeyRing, env: ServeOptions["env"]): void {
+function warnOfStart(log: Log, keys: Directory, env: ServeOptions["env"]): void {
   const unknown = unknownVariables(env);
   if (unknown.length > 0) log.warn({ variables: unknown }, "unknown TOKILAKE_ variables are ignored");
   if (keys.size === 0) log.info({}, "there is no key yet; make one: tokilake keys create --kind api --name NAME");

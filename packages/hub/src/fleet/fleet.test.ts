@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { type StreamOpening, TunnelError, TunnelRefusal, type TunnelStream } from "@tokilake/tunnel";
 
 import type { ChannelRequest, RequestBody } from "../channels/channel.ts";
+import { testPrincipal } from "../identity/test-principal.ts";
 import { SilentLog } from "../observe/silent-log.ts";
 import { Dispatcher } from "../routing/dispatcher.ts";
 import type { FleetTarget } from "./fleet-target.ts";
@@ -24,7 +25,7 @@ const SMALL: RequestBody = { held: [Buffer.from("{}")], length: 2 };
 /** A session that takes streams and never answers. */
 class FakeSession implements WorkerSession {
   readonly id = "s";
-  readonly identity = { keyId: "k", kind: "worker", name: "w" } as const;
+  readonly identity = testPrincipal("k", { kind: "worker" });
   readonly registration;
   readonly generation = 1;
   readonly version = 2;
@@ -216,7 +217,7 @@ test("the last announcement of any session counts, also after the session that b
 test("a worker's name stays its owner's while one of its sessions is open", () => {
   const [first, second] = [new FakeSession(0), new FakeSession(1)];
   const { fleet } = fleetWith(first, second);
-  const stranger = { keyId: "other", kind: "worker", name: "x" } as const;
+  const stranger = testPrincipal("other", { kind: "worker" });
 
   fleet.remove(first);
   assert.throws(() => fleet.admit(stranger, first.registration), { code: "name-taken" });
@@ -233,7 +234,7 @@ test("the workers of one key announce 50,000 models together; a list that is too
   const { fleet } = fleetWith(...sessions);
   const [first = assert.fail()] = sessions;
   const late = new FakeSession(0, { workerId: "late", models: ["one-more"] });
-  const other = { keyId: "other", kind: "worker", name: "o" } as const;
+  const other = testPrincipal("other", { kind: "worker" });
 
   assert.throws(
     () => fleet.admit(late.identity, late.registration),

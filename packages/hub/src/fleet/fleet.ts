@@ -1,7 +1,7 @@
 import { type Registration, TunnelRefusal } from "@tokilake/tunnel";
 
 import { TunnelChannel } from "../channels/tunnel-channel.ts";
-import type { Principal } from "../identity/key-ring.ts";
+import type { EndReason, KeyEnd, Principal } from "../identity/principal.ts";
 import type { Log } from "../observe/log.ts";
 import {
   ANNOUNCEMENT_LIMITS,
@@ -141,10 +141,13 @@ export class Fleet {
     this.#countModels(session.identity.keyId, worker, 0);
   }
 
-  /** Ends every session of a key that was revoked. Their streams fail over or fail visibly. */
-  closeKey(keyId: string): void {
+  /** Ends the sessions of a key that is good no more. Their streams fail over or fail visibly. */
+  closeKey({ keyId, reason }: KeyEnd): void {
+    const message = KEY_ENDS[reason];
     for (const session of this.#workers.keys()) {
-      if (session.identity.keyId === keyId) session.close("revoked", "the worker key was revoked");
+      const { identity } = session;
+      if (identity.keyId !== keyId || (reason === "rotated" && !identity.isByOldSecret)) continue;
+      session.close("revoked", message);
     }
   }
 
@@ -198,6 +201,15 @@ export class Fleet {
     }
   }
 }
+
+const KEY_ENDS: Readonly<Record<EndReason, string>> = {
+  revoked: "the worker key was revoked",
+  rotated: "the worker key was rotated: give the worker its new secret",
+  disabled: "the worker key is disabled",
+  expired: "the worker key has expired",
+  "owner-disabled": "the account that the worker key belongs to is disabled",
+  "no-membership": "the owner of the worker key may not serve here",
+};
 
 function setLoad(targets: ReadonlyMap<string, FleetTarget>, load: LoadAnnouncement): void {
   for (const each of load.targets) {

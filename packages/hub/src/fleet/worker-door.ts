@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { createTunnelServer, type TunnelPeer, TunnelRefusal, type TunnelServer } from "@tokilake/tunnel";
 
 import type { FailedAttempts } from "../identity/failed-attempts.ts";
-import type { KeyRing, Principal } from "../identity/key-ring.ts";
+import type { Identification, KeyRing, Principal } from "../identity/key-ring.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Fleet } from "./fleet.ts";
@@ -50,24 +50,37 @@ function identifyWorker(deps: WorkerDoorDeps, bearer: string | undefined, reques
   if (request.headers.origin !== undefined) {
     throw refusal(403, "cross-origin", "the tunnel does not take connections from browsers");
   }
-  const identification = bearer === undefined ? undefined : deps.keys.identify(bearer, "worker");
+  const identification = bearer === undefined ? undefined : identified(deps, bearer, request);
   if (identification?.outcome === "known") {
     deps.onKnown(request);
     return identification.principal;
   }
   const retryAfter = deps.failures.count(deps.clientOf(request).network);
   if (retryAfter !== undefined) throw tooManyFailures(retryAfter);
-  switch (identification?.outcome) {
-    case undefined:
-      throw refusal(401, "no-key", "send a worker key as Authorization: Bearer wk-…");
-    case "wrong-kind":
-      throw refusal(403, "wrong-key-kind", "this is an API key; a worker needs a key that begins with wk-");
-    case "revoked":
-      throw refusal(401, "key-revoked", "this worker key was revoked");
-    case "unknown":
-      throw refusal(401, "unknown-key", "this worker key is not known here");
-  }
+  throw refusal(...(identification === undefined ? NO_KEY : REFUSALS[identification.outcome]));
 }
+
+function identified({ keys, clientOf }: WorkerDoorDeps, bearer: string, request: IncomingMessage): Identification {
+  return keys.identify(bearer, "worker", () => clientOf(request).ip);
+}
+
+type Refusal = readonly [status: number, code: string, message: string];
+
+const NO_KEY: Refusal = [401, "no-key", "send a worker key as Authorization: Bearer wk-…"];
+
+/** A worker waits after a 401 or 403, and tries again. */
+const REFUSALS: Readonly<Record<Exclude<Identification["outcome"], "known">, Refusal>> = {
+  unknown: [401, "unknown-key", "this worker key is not known here"],
+  "wrong-kind": [403, "wrong-key-kind", "this is an API key; a worker needs a key that begins with wk-"],
+  revoked: [401, "key-revoked", "this worker key was revoked"],
+  rotated: [401, "key-rotated", "this worker key was rotated: give the worker its new secret"],
+  disabled: [401, "key-disabled", "this worker key is disabled"],
+  expired: [401, "key-expired", "this worker key has expired"],
+  "owner-disabled": [401, "account-disabled", "the account that this worker key belongs to is disabled"],
+  "no-membership": [403, "not-a-member", "the owner of this worker key may not serve here"],
+  exhausted: [403, "exhausted", "this worker key has spent all that it may"],
+  "address-not-allowed": [403, "address-not-allowed", "this worker key may not be used from this address"],
+};
 
 function tooManyFailures(seconds: number): TunnelRefusal {
   return new TunnelRefusal({

@@ -2,7 +2,9 @@ import type { IncomingMessage } from "node:http";
 
 import { AppError } from "../errors.ts";
 import type { FailedAttempts } from "../identity/failed-attempts.ts";
-import type { Identification, KeyRing, Principal } from "../identity/key-ring.ts";
+import type { KeyRing, Principal } from "../identity/key-ring.ts";
+import type { Denial } from "../identity/principal.ts";
+import { keyRefusal } from "../identity/refusals.ts";
 import type { ClientAddresses } from "./client-address.ts";
 import type { StrangerSockets } from "./stranger-sockets.ts";
 
@@ -19,7 +21,8 @@ export interface AuthenticateDeps {
  * by others that fail from the same address (ARCHITECTURE.md, "Failures cost the one who fails").
  *
  * @param authorization The key as a header says it, wherever it came from.
- * @throws AppError `invalid_api_key`; `rate_limit_exceeded` when that was answered too often.
+ * @throws AppError `invalid_api_key`, `account_deactivated`, `not_a_member`, `ip_not_authorized`; `rate_limit_exceeded` when
+ *   those were answered too often; `insufficient_quota`.
  */
 export function authenticate(
   deps: AuthenticateDeps,
@@ -27,12 +30,25 @@ export function authenticate(
   authorization = request.headers.authorization,
 ): Principal {
   const secret = bearerOf(authorization);
-  const identification = secret === undefined ? undefined : deps.keys.identify(secret, "api");
+  const identification =
+    secret === undefined ? undefined : deps.keys.identify(secret, "api", () => deps.addresses.of(request).ip);
   if (identification?.outcome === "known") {
     deps.strangers.welcome(request.socket);
     return identification.principal;
   }
-  throw refusalOf(deps, request, identification === undefined ? NO_KEY : REFUSALS[identification.outcome]);
+  throw refusalFor(deps, request, identification?.outcome);
+}
+
+function refusalFor(
+  deps: AuthenticateDeps,
+  request: IncomingMessage,
+  outcome: "unknown" | Denial | undefined,
+): AppError {
+  if (outcome === undefined) return refusalOf(deps, request, NO_KEY);
+  if (outcome === "unknown") return refusalOf(deps, request, "Incorrect API key provided.");
+  // Who has spent what they may is no stranger, and finds out how long that lasts by asking.
+  if (outcome === "exhausted") return keyRefusal(outcome);
+  return countedRefusal(deps, request, keyRefusal(outcome, CHALLENGE));
 }
 
 /**
@@ -41,12 +57,20 @@ export function authenticate(
  * @param message What was wrong with the key.
  */
 export function refusalOf(
-  { failures, addresses }: Pick<AuthenticateDeps, "failures" | "addresses">,
+  deps: Pick<AuthenticateDeps, "failures" | "addresses">,
   request: IncomingMessage,
   message: string,
 ): AppError {
+  return countedRefusal(deps, request, new AppError("invalid_api_key", message, { headers: CHALLENGE }));
+}
+
+function countedRefusal(
+  { failures, addresses }: Pick<AuthenticateDeps, "failures" | "addresses">,
+  request: IncomingMessage,
+  refusal: AppError,
+): AppError {
   const retryAfter = failures.count(addresses.of(request).network);
-  if (retryAfter === undefined) return new AppError("invalid_api_key", message, { headers: CHALLENGE });
+  if (retryAfter === undefined) return refusal;
   return new AppError(
     "rate_limit_exceeded",
     `Too many requests without a valid API key came from your address. The next one may come in ${retryAfter} s.`,
@@ -64,9 +88,3 @@ export function bearerOf(authorization: string | undefined): string | undefined 
 const CHALLENGE = { "www-authenticate": "Bearer" } as const;
 
 const NO_KEY = 'You did not provide an API key. Send it as "Authorization: Bearer sk-…".';
-
-const REFUSALS: Readonly<Record<Exclude<Identification["outcome"], "known">, string>> = {
-  unknown: "Incorrect API key provided.",
-  "wrong-kind": "This is a worker key. The API takes keys that begin with sk-.",
-  revoked: "This API key was revoked.",
-};

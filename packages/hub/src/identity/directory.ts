@@ -13,6 +13,7 @@ import {
 import { AccessFollower, type AccessTaker } from "./access-follower.ts";
 import { AddressLists } from "./address-lists.ts";
 import { DueTimes } from "./due-times.ts";
+import type { KeyRing } from "./key-ring.ts";
 import { hashOfSecret } from "./key-secret.ts";
 import { Listeners } from "./listeners.ts";
 import type { Denial, EndReason, Identification, KeyEnd, Principal } from "./principal.ts";
@@ -32,7 +33,7 @@ export interface DirectoryOptions {
  * Every user, group, membership and key, kept up to date while the database changes. A request costs one hash and one look-up
  * whatever the number of keys.
  */
-export class Directory implements AccessTaker, Disposable {
+export class Directory implements KeyRing, AccessTaker, Disposable {
   readonly #now: () => number;
   readonly #users = new Map<string, UserEntry>();
   readonly #groups = new Map<string, GroupEntry>();

@@ -1,28 +1,34 @@
 import type { KeyKind } from "../store/key-store.ts";
+import type { Identification, KeyEnd, Principal } from "./principal.ts";
 
-export type { KeyKind };
-
-/** Who a request or a tunnel belongs to. Frozen; decided once, then handed on. Never holds the secret. */
-export interface Principal {
-  readonly keyId: string;
-  readonly kind: KeyKind;
-  /** The name the operator gave the key. */
-  readonly name: string;
-}
-
-export type Identification =
-  | { readonly outcome: "known"; readonly principal: Principal }
-  /** `wrong-kind`: the key is good, but opens the other door. */
-  | { readonly outcome: "unknown" | "wrong-kind" | "revoked" };
+export type { Identification, KeyEnd, KeyKind, Principal };
 
 /** The keys as the doors see them: in memory, with no database read on any request. */
 export interface KeyRing {
-  /** Whose secret this is. Takes the bearer token as it came; any length and content is safe. */
-  identify(secret: string, kind: KeyKind): Identification;
+  /**
+   * Whose secret this is. Takes the bearer token as it came; any length and content is safe.
+   *
+   * @param addressOf Where it comes from. Only asked for keys that are bound to addresses.
+   */
+  identify(secret: string, kind: KeyKind, addressOf: () => string): Identification;
 
   /**
-   * Calls `listener` once for each key that is revoked from now on, by whatever process, within 100 ms. `identify` says
-   * `revoked` by then. Returns the unsubscribe. A listener that throws does not keep the others from being called.
+   * The ids of the groups that a worker with this key serves.
+   *
+   * @param named What it asks for, by ids or slugs; undefined: all that it may.
    */
-  onRevoked(listener: (keyId: string) => void): () => void;
+  groupsToServe(worker: Principal, named: readonly string[] | undefined): readonly string[];
+
+  /**
+   * Calls `listener` for each key that stops being good, or loses its second group, from now on: by whatever process, within
+   * 100 ms of the change; by time, at that time. `identify` and `groupIds` say so by then. Returns the unsubscribe. A listener
+   * that throws does not keep the others from being called.
+   */
+  onEnded(listener: (end: KeyEnd) => void): () => void;
+
+  /** As `onEnded`: where workers with the key may serve may have changed, or what they may serve there. */
+  onWorkerChanged(listener: (keyId: string) => void): () => void;
+
+  /** As `onEnded`: who may serve in the group may have changed. */
+  onGroupChanged(listener: (groupId: string) => void): () => void;
 }

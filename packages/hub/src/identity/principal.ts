@@ -14,7 +14,7 @@ export interface Principal {
   readonly name: string;
   /** Whose key it is; undefined: the operator's own. */
   readonly userId: string | undefined;
-  /** Of an API key: the groups whose models it may use, in this order. Of a worker key: none, see `Directory.groupsToServe`. */
+  /** Of an API key: the groups whose models it may use, in this order. Of a worker key: none, see `KeyRing.groupsToServe`. */
   readonly groupIds: readonly string[];
   /** The key's own limits; undefined: none. */
   readonly limits: MemberLimits | undefined;

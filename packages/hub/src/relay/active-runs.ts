@@ -24,8 +24,9 @@ export class ActiveRuns {
     this.#size -= 1;
   }
 
-  cancelKey(keyId: string, reason: () => AppError): void {
-    for (const run of this.#byKey.get(keyId) ?? []) run.cancel(reason());
+  /** @param isMeant Left out: all of the key's requests. */
+  cancelKey(keyId: string, reason: () => AppError, isMeant: (run: Run) => boolean = () => true): void {
+    for (const run of this.#byKey.get(keyId) ?? []) if (isMeant(run)) run.cancel(reason());
   }
 
   cancelAll(reason: () => AppError): void {

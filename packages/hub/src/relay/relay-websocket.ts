@@ -188,6 +188,8 @@ const CLOSE_CODES: { readonly [code in ErrorCode]?: number } = {
   overloaded: 1013,
   request_timeout: 1001,
   invalid_api_key: 1008,
+  account_deactivated: 1008,
+  not_a_member: 1008,
   insufficient_quota: 1008,
 };
 

@@ -159,6 +159,26 @@ export function accessStoreContract(name: string, open: () => Promise<{ database
     );
   });
 
+  test(`${name}: watchers hear of each change until they stop`, async () => {
+    await using store = await open();
+    const access = new KyselyAccessStore(store.database);
+    const heard: string[] = [];
+    const stop = access.watch(() => heard.push("first"));
+    const stopSecond = access.watch(() => heard.push("second"));
+    const hearing = async (id: string): Promise<string[]> => {
+      await store.database.write((transaction) => addKey(transaction, id));
+      return [...new Set(heard.splice(0))];
+    };
+
+    const both = await hearing("key_1");
+    stop();
+    const second = await hearing("key_2");
+    stopSecond();
+
+    // PostgreSQL may tell of one change twice.
+    assert.deepEqual([both, second, await hearing("key_3")], [["first", "second"], ["second"], []]);
+  });
+
   test(`${name}: keys with the same rules share them`, async () => {
     await using store = await open();
     const access = new KyselyAccessStore(store.database);

@@ -1,123 +1,195 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { KeyKind, KeyStore, NewKey } from "./key-store.ts";
+import type { Database } from "./database.ts";
+import {
+  changeKey,
+  countLiveKeys,
+  insertKey,
+  keyById,
+  keyRecords,
+  type NewKey,
+  revokeKey,
+  rotateKey,
+} from "./key-store.ts";
 
-/** The tests that every {@link KeyStore} must pass. Each implementation's test file calls this with its own factory. */
-export function keyStoreContract(name: string, open: () => Promise<{ keys: KeyStore } & AsyncDisposable>): void {
-  test(`${name}: a key is found again as it was kept`, async () => {
+/** The tests that keeping keys must pass on each database. */
+export function keyStoreContract(name: string, open: () => Promise<{ database: Database } & AsyncDisposable>): void {
+  test(`${name}: a key is found again as it was kept, and restricts nothing that was not said`, async () => {
     await using store = await open();
 
-    await store.keys.insert(key("key_1", "laptop"));
+    const inserted = await insert(store.database, someKey("key_1"));
 
-    assert.deepEqual(await store.keys.list(10), [
-      {
-        id: "key_1",
-        kind: "api",
-        name: "laptop",
-        prefix: "sk-key_1",
-        hash: "hash of key_1",
-        createdAtMs: 1000,
-        revokedAtMs: undefined,
-        lastUsedAtMs: undefined,
-        revision: 1,
-      },
-    ]);
+    const expected = {
+      id: "key_1",
+      kind: "api",
+      name: "name of key_1",
+      prefix: "sk-key_1",
+      hash: "hash of key_1",
+      createdAtMs: 1000,
+      ownerId: undefined,
+      groupId: undefined,
+      fallbackGroupId: undefined,
+      expiresAtMs: undefined,
+      spendingLimit: undefined,
+      rules: {},
+      revokedAtMs: undefined,
+      disabledAtMs: undefined,
+      lastUsedAtMs: undefined,
+      spent: 0n,
+      previousUntilMs: undefined,
+      version: 1,
+      revision: 1,
+    };
+    assert.deepEqual(inserted, expected);
+    assert.deepEqual(await keyById(store.database.db, "key_1"), expected);
   });
 
-  test(`${name}: the newest keys come first, and no more than asked for`, async () => {
+  test(`${name}: all that a key is restricted to is kept, amounts exactly`, async () => {
     await using store = await open();
-    for (const id of ["key_1", "key_2", "key_3"]) await store.keys.insert(key(id, id));
+    const restrictions = {
+      ownerId: "user_1",
+      groupId: "group_1",
+      fallbackGroupId: "group_2",
+      expiresAtMs: 9_000,
+      spendingLimit: 9_007_199_254_740_991n,
+      rules: { models: ["a*"], limits: { concurrency: 1 } },
+    };
 
-    assert.deepEqual(idsOf(await store.keys.list(2)), ["key_3", "key_2"]);
+    await insert(store.database, { ...someKey("key_1"), ...restrictions });
+
+    const found = await keyById(store.database.db, "key_1");
+    assert.deepEqual({ ...found, ...restrictions }, found);
+    await assert.rejects(
+      insert(store.database, { ...someKey("key_2"), spendingLimit: 9_007_199_254_740_992n }),
+      RangeError,
+    );
   });
 
   test(`${name}: a second key with the same hash is refused`, async () => {
     await using store = await open();
-    await store.keys.insert(key("key_1", "a"));
+    await insert(store.database, someKey("key_1"));
 
-    await assert.rejects(store.keys.insert({ ...key("key_2", "b"), hash: "hash of key_1" }));
-    assert.equal((await store.keys.list(10)).length, 1);
+    await assert.rejects(insert(store.database, { ...someKey("key_2"), hash: "hash of key_1" }));
+    assert.equal((await keyRecords(store.database.db, {}, { limit: 10 })).length, 1);
   });
 
-  test(`${name}: a key is revoked by its id or by its name, once`, async () => {
+  test(`${name}: keys are listed the newest first, page by page, by owner, kind, group, name and whether they are revoked`, async () => {
     await using store = await open();
-    await store.keys.insert(key("key_1", "laptop"));
-    await store.keys.insert(key("key_2", "desktop", "worker"));
+    const { db } = store.database;
+    await insert(store.database, someKey("key_1"));
+    await insert(store.database, { ...someKey("key_2"), ownerId: "ada", groupId: "home", name: "laptop" });
+    await insert(store.database, { ...someKey("key_3"), ownerId: "ada", kind: "worker", name: "laptop" });
+    await insert(store.database, { ...someKey("key_4"), ownerId: "bob", groupId: "club", fallbackGroupId: "home" });
+    await store.database.write((transaction) => revokeKey(transaction, "key_2", 5));
+    const ids = async (filter: Parameters<typeof keyRecords>[1], page = { limit: 10 }): Promise<string[]> =>
+      (await keyRecords(db, filter, page)).map(({ id }) => id);
 
-    const byId = await store.keys.revoke("key_1", 5000);
-    const byName = await store.keys.revoke("desktop", 6000);
-    const again = await store.keys.revoke("key_1", 7000);
-
-    assert.equal(byId.outcome === "revoked" && byId.key.revokedAtMs, 5000);
-    assert.equal(byName.outcome === "revoked" && byName.key.id, "key_2");
-    assert.equal(again.outcome === "already-revoked" && again.key.revokedAtMs, 5000);
-    assert.deepEqual(await store.keys.revoke("nobody", 1), { outcome: "unknown" });
+    assert.deepEqual(await ids({}, { limit: 2 }), ["key_4", "key_3"]);
+    assert.deepEqual(await ids({}, { limit: 2, after: "key_3" } as { limit: number }), ["key_2", "key_1"]);
+    assert.deepEqual(await ids({ ownerId: "ada" }), ["key_3", "key_2"]);
+    assert.deepEqual(await ids({ ownerId: null }), ["key_1"]);
+    assert.deepEqual(await ids({ kind: "worker" }), ["key_3"]);
+    assert.deepEqual(await ids({ groupId: "home" }), ["key_4", "key_2"]);
+    assert.deepEqual(await ids({ name: "laptop", isRevoked: false }), ["key_3"]);
+    assert.deepEqual(await ids({ isRevoked: true }), ["key_2"]);
+    assert.equal(await countLiveKeys(db, "ada"), 1);
   });
 
-  test(`${name}: of several keys with one name none is revoked, until one of them is live`, async () => {
+  test(`${name}: a key is found for its owner only`, async () => {
     await using store = await open();
-    await store.keys.insert(key("key_1", "laptop"));
-    await store.keys.insert(key("key_2", "laptop"));
+    const { db } = store.database;
+    await insert(store.database, { ...someKey("key_1"), ownerId: "ada" });
+    await insert(store.database, someKey("key_2"));
 
-    const ambiguous = await store.keys.revoke("laptop", 1);
-    await store.keys.revoke("key_1", 2);
-    const clear = await store.keys.revoke("laptop", 3);
-    const all = await store.keys.revoke("laptop", 4);
+    const found = await Promise.all([
+      keyById(db, "key_1", "ada"),
+      keyById(db, "key_1", "bob"),
+      keyById(db, "key_1", null),
+      keyById(db, "key_2", null),
+      keyById(db, "key_3"),
+    ]);
 
-    assert.deepEqual(ambiguous.outcome === "ambiguous" && idsOf(ambiguous.keys), ["key_2", "key_1"]);
-    assert.equal(clear.outcome === "revoked" && clear.key.id, "key_2");
-    assert.equal(all.outcome, "already-revoked");
+    assert.deepEqual(
+      found.map((key) => key?.id),
+      ["key_1", undefined, undefined, "key_2", undefined],
+    );
   });
 
-  test(`${name}: a key whose name is another key's id does not stand in its way`, async () => {
+  test(`${name}: only what is named is changed, and undefined stops restricting`, async () => {
     await using store = await open();
-    await store.keys.insert(key("key_1", "laptop"));
-    await store.keys.insert(key("key_2", "key_1"));
+    const before = await insert(store.database, {
+      ...someKey("key_1"),
+      groupId: "home",
+      fallbackGroupId: "club",
+      expiresAtMs: 9_000,
+      spendingLimit: 5n,
+      rules: { models: ["a"] },
+    });
 
-    const revocation = await store.keys.revoke("key_1", 1);
+    const disabled = await change(store.database, { disabledAtMs: 7 });
+    const freed = await change(store.database, {
+      groupId: undefined,
+      fallbackGroupId: undefined,
+      expiresAtMs: undefined,
+      spendingLimit: undefined,
+      disabledAtMs: undefined,
+      rules: {},
+    });
+    const renamed = await change(store.database, { name: "new" });
 
-    assert.equal(revocation.outcome === "revoked" && revocation.key.id, "key_1");
+    assert.deepEqual(disabled, { ...before, disabledAtMs: 7, version: 2, revision: 2 });
+    assert.deepEqual(freed, {
+      ...before,
+      groupId: undefined,
+      fallbackGroupId: undefined,
+      expiresAtMs: undefined,
+      spendingLimit: undefined,
+      rules: {},
+      version: 3,
+      revision: 3,
+    });
+    assert.deepEqual([renamed?.name, renamed?.version], ["new", 4]);
+    assert.equal(await store.database.write((transaction) => changeKey(transaction, "key_2", {})), undefined);
   });
 
-  test(`${name}: changes are told in their order, from any point on`, async () => {
+  test(`${name}: a rotation keeps the secret before it until its time, and none from before that`, async () => {
     await using store = await open();
-    await store.keys.insert(key("key_1", "a"));
-    await store.keys.insert(key("key_2", "b"));
-    const [, second] = await store.keys.changedSince(0, 10);
-    await store.keys.revoke("key_1", 1);
+    await insert(store.database, someKey("key_1"));
+    const rotate = async (hash: string, previousUntilMs?: number): Promise<unknown[]> => {
+      const rotated = await store.database.write((transaction) =>
+        rotateKey(transaction, "key_1", { hash, prefix: `sk-${hash}`, previousUntilMs }),
+      );
+      const row = await store.database.db.selectFrom("keys").select("previous_hash").executeTakeFirstOrThrow();
+      return [rotated?.hash, rotated?.prefix, row.previous_hash, rotated?.previousUntilMs, rotated?.version];
+    };
 
-    assert.deepEqual(idsOf(await store.keys.changedSince(0, 10)), ["key_2", "key_1"]);
-    assert.deepEqual(idsOf(await store.keys.changedSince(0, 1)), ["key_2"]);
-    assert.deepEqual(idsOf(await store.keys.changedSince(second?.revision ?? 0, 10)), ["key_1"]);
-    assert.deepEqual(await store.keys.changedSince(3, 10), []);
+    assert.deepEqual(await rotate("second", 500), ["second", "sk-second", "hash of key_1", 500, 2]);
+    assert.deepEqual(await rotate("third", 900), ["third", "sk-third", "second", 900, 3]);
+    assert.deepEqual(await rotate("fourth"), ["fourth", "sk-fourth", null, undefined, 4]);
   });
 
-  test(`${name}: watchers hear of a new and of a revoked key, until they stop`, async () => {
+  test(`${name}: a key is revoked once, and stays`, async () => {
     await using store = await open();
-    // They may also be called when nothing changed, so that only whether they were counts.
-    const heard = new Set<string>();
-    const stop = store.keys.watch(() => heard.add("first"));
-    const stopSecond = store.keys.watch(() => heard.add("second"));
+    await insert(store.database, someKey("key_1"));
 
-    await store.keys.insert(key("key_1", "a"));
-    assert.deepEqual([...heard].toSorted(), ["first", "second"]);
-    stop();
-    heard.clear();
-    await store.keys.revoke("key_1", 1);
-    assert.deepEqual([...heard], ["second"]);
-    stopSecond();
-    heard.clear();
-    await store.keys.insert(key("key_2", "a"));
+    const revoked = await store.database.write((transaction) => revokeKey(transaction, "key_1", 5_000));
+    const again = await store.database.write((transaction) => revokeKey(transaction, "key_1", 7_000));
 
-    assert.deepEqual([...heard], []);
+    assert.deepEqual([revoked?.revokedAtMs, revoked?.version], [5_000, 2]);
+    assert.equal(again, undefined);
+    assert.equal((await keyById(store.database.db, "key_1"))?.revokedAtMs, 5_000);
   });
 }
 
-function key(id: string, name: string, kind: KeyKind = "api"): NewKey {
-  return { id, kind, name, prefix: `sk-${id}`, hash: `hash of ${id}`, createdAtMs: 1000 };
+function someKey(id: string): NewKey {
+  return { id, kind: "api", name: `name of ${id}`, prefix: `sk-${id}`, hash: `hash of ${id}`, createdAtMs: 1000 };
 }
 
-function idsOf(keys: readonly { readonly id: string }[]): string[] {
-  return keys.map(({ id }) => id);
+async function insert(database: Database, key: NewKey): ReturnType<typeof insertKey> {
+  return database.write((transaction) => insertKey(transaction, key));
+}
+
+async function change(database: Database, wanted: Parameters<typeof changeKey>[2]): ReturnType<typeof changeKey> {
+  return database.write((transaction) => changeKey(transaction, "key_1", wanted));
 }

@@ -1,12 +1,10 @@
 import type { Database } from "./database.ts";
-import type { KeyStore } from "./key-store.ts";
 import type { RequestLogStore } from "./request-log-store.ts";
 
 /** One connection to the database. Whoever opened it closes it. The request log is written on a connection of its own. */
 export interface Store extends AsyncDisposable {
-  /** For the stores of users, groups and what belongs to them. */
+  /** For the stores of users, groups, keys and what belongs to them. */
   readonly database: Database;
-  readonly keys: KeyStore;
   readonly requestLog: RequestLogStore;
 }
 

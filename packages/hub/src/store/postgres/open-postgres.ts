@@ -1,7 +1,6 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from "kysely";
 import pg from "pg";
 
-import { KyselyKeyStore } from "../kysely-key-store.ts";
 import { migrate } from "../migrate.ts";
 import type { Schema } from "../schema.ts";
 import type { Store, StoreOptions } from "../store.ts";
@@ -30,7 +29,6 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   const database = new PostgresDatabase(db, config);
   return {
     database,
-    keys: new KyselyKeyStore(database),
     requestLog: new PostgresRequestLogStore(db),
     [Symbol.asyncDispose]: async () => {
       await database[Symbol.asyncDispose]();

@@ -4,7 +4,6 @@ import { DatabaseSync } from "node:sqlite";
 
 import { Kysely } from "kysely";
 
-import { KyselyKeyStore } from "../kysely-key-store.ts";
 import { migrate } from "../migrate.ts";
 import type { Schema } from "../schema.ts";
 import { StoreError } from "../store-error.ts";
@@ -36,7 +35,6 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       const watched = new SqliteDatabase(db, database);
       return {
         database: watched,
-        keys: new KyselyKeyStore(watched),
         requestLog: new SqliteRequestLogStore(connection),
         [Symbol.asyncDispose]: async () => close(watched, database),
       };
