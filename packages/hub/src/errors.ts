@@ -23,6 +23,7 @@ export const ERROR_KINDS = {
   method_not_allowed: kind(405, "invalid_request_error", "The route does not answer this method."),
   request_timeout: kind(408, "invalid_request_error", "The request body came too slowly.", { retryable: true }),
   conflict: kind(409, "invalid_request_error", "What is there already stands in the way."),
+  invite_ended: kind(410, "invalid_request_error", "The invite can be used no more."),
   precondition_failed: kind(412, "invalid_request_error", "Somebody changed it meanwhile."),
   request_too_large: kind(413, "invalid_request_error", "The request body is too large."),
   unsupported_media_type: kind(415, "invalid_request_error", "The request body's content type is not supported."),

@@ -41,6 +41,9 @@ export interface InviteUse {
   readonly usedAtMs: number;
 }
 
+/** Old invites dropped at once; each new one drops some. */
+const MAX_DROPPED = 500;
+
 /** Running hubs keep no invites in memory, so that none has to hear of what changes here. */
 export async function insertInvite(db: Kysely<Schema>, invite: NewInvite): Promise<InviteRecord> {
   const row = await db
@@ -130,6 +133,30 @@ export async function revokeInvitesOf(
     .where("revoked_at_ms", "is", null);
   if (of.createdBy !== undefined) query = query.where("created_by", "=", of.createdBy);
   await query.execute();
+}
+
+/** Drops the invites of a group, or to the hub alone, that could be used no more at `beforeMs`, with the notes of who used them. */
+export async function deleteEndedInvites(
+  db: Kysely<Schema>,
+  groupId: string | undefined,
+  beforeMs: number,
+): Promise<void> {
+  let ended = db
+    .selectFrom("invites")
+    .select("id")
+    .where((eb) =>
+      eb.or([
+        eb("revoked_at_ms", "<", beforeMs),
+        eb("expires_at_ms", "<", beforeMs),
+        eb.and([eb("uses", ">=", eb.ref("max_uses")), eb("created_at_ms", "<", beforeMs)]),
+      ]),
+    );
+  ended = groupId === undefined ? ended.where("group_id", "is", null) : ended.where("group_id", "=", groupId);
+  const ids = (await ended.limit(MAX_DROPPED).execute()).map(({ id }) => id);
+  if (ids.length === 0) return;
+  await db.deleteFrom("invite_uses").where("invite_id", "in", ids).execute();
+  await db.deleteFrom("device_joins").where("invite_id", "in", ids).execute();
+  await db.deleteFrom("invites").where("id", "in", ids).execute();
 }
 
 /**
