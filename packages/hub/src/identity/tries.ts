@@ -23,6 +23,8 @@ const BUDGETS = {
   "code on device": { burst: 5, seconds: 300 },
   /** Wrong passwords and codes where somebody is signed in already. */
   "confirm on": { burst: 10, seconds: 90 },
+  /** Passkeys that fail, of one network. They cannot be guessed: this is for what checking them costs. */
+  "passkey from": { burst: 60, seconds: 10 },
   /** Mails to one address. */
   "mail to": { burst: 5, seconds: 720 },
   /** Mails that one network asks for. */
