@@ -24,6 +24,7 @@ test("without any setting the hub listens on 19981 and keeps its data in ./data"
       maxRequests: 10_000,
     },
     assumesTunnelV1: false,
+    publicUrl: undefined,
     metricsToken: undefined,
     trustedProxies: { networks: [], header: "x-forwarded-for" },
     drainGraceMs: 30_000,

@@ -29,6 +29,8 @@ export interface HubConfig {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  /** Where people reach the hub, `http:` or `https:`; undefined: not said. */
+  readonly publicUrl: string | undefined;
   /** Absolute. Holds the database; made with mode 0700. */
   readonly dataDir: string;
   /** `sqlite:` and an absolute path, or `postgres://…`. */
@@ -124,6 +126,9 @@ const NETWORKS = z.string().transform((text, context) => {
 const ENVIRONMENT = z.object({
   TOKILAKE_HOST: z.string().min(1).default("0.0.0.0"),
   TOKILAKE_PORT: wholeNumber(0, 65_535).default(19_981),
+  TOKILAKE_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: "must be an address with http:// or https://" })
+    .exactOptional(),
   TOKILAKE_DATA_DIR: z.string().min(1).default("./data"),
   TOKILAKE_DATABASE_URL: DATABASE_URL.default("sqlite:"),
   TOKILAKE_CONFIG: z.string().min(1).exactOptional(),
@@ -270,6 +275,7 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
   return {
     host: settings.TOKILAKE_HOST,
     port: settings.TOKILAKE_PORT,
+    publicUrl: settings.TOKILAKE_PUBLIC_URL,
     dataDir,
     databaseUrl: databaseUrlOf(settings.TOKILAKE_DATABASE_URL, dataDir),
     log: { level: settings.TOKILAKE_LOG_LEVEL, format: settings.TOKILAKE_LOG_FORMAT },

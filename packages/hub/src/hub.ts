@@ -15,7 +15,8 @@ import { type Route, Router } from "./http/router.ts";
 import { StrangerSockets } from "./http/stranger-sockets.ts";
 import { upgrading, type UpgradeHandler } from "./http/upgrading.ts";
 import { webSocketDoor, type WebSocketDoorDeps } from "./http/websocket-door.ts";
-import { HubLife } from "./hub-life.ts";
+import { type Admin, openAdmin } from "./hub-admin.ts";
+import { HubLife, type LifeParts } from "./hub-life.ts";
 import { FailedAttempts } from "./identity/failed-attempts.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
 import { keyRefusal } from "./identity/refusals.ts";
@@ -28,12 +29,15 @@ import { OPERATIONS } from "./relay/operation.ts";
 import { relayWebSocket } from "./relay/relay-websocket.ts";
 import { relay, type RelayDeps } from "./relay/relay.ts";
 import { SpoolRoom } from "./relay/spool.ts";
-import { Dispatcher, type DispatcherOptions } from "./routing/dispatcher.ts";
+import { Dispatcher, type DispatcherOptions, WORKERS_EXPECTED_MS } from "./routing/dispatcher.ts";
+import type { Database } from "./store/database.ts";
 
 /** What the hub takes from the outside world. `main.ts` passes the real ones; tests pass their own. */
 export interface HubDeps {
   readonly log: Log;
   readonly keys: KeyRing;
+  /** Users, groups and what belongs to them. undefined, as in tests of other parts: there is no admin API. */
+  readonly database?: Database;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
   /** Epoch milliseconds. */
@@ -55,12 +59,6 @@ export interface Hub {
   close(): Promise<void>;
 }
 
-/**
- * So long a hub that takes another's place lets requests wait for the first worker of their model. The other one asks its
- * workers to come over in at most half its grace.
- */
-export const WORKERS_EXPECTED_MS = 20_000;
-
 const CONNECT_PATH = "/api/tokilake/connect";
 
 /** Paths that a worker answers with a WebSocket. */
@@ -68,7 +66,8 @@ const WEBSOCKET_PATHS = ["/v1/realtime"];
 
 /** The composition root: the one function that knows which parts exist and how they fit. */
 export function createHub(config: HubConfig, deps: HubDeps): Hub {
-  const { log, keys, metrics, now, requestLog } = deps;
+  const { log, keys, metrics, now } = deps;
+  const hubId = `hub-${randomUUID()}`;
   const life = new HubLife(config);
   const active = new ActiveRuns();
   const dispatcher: Dispatcher = new Dispatcher({ models: () => fleet.models, ...waitingRules(deps) });
@@ -77,7 +76,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const failures = new FailedAttempts(() => performance.now());
   const strangers = new StrangerSockets();
   const workers = openWorkerDoor({
-    hubId: `hub-${randomUUID()}`,
+    hubId,
     assumesV1: config.assumesTunnelV1,
     keys,
     failures,
@@ -87,6 +86,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     metrics,
     log,
   });
+  const admin = deps.database && openAdmin(config, { ...deps, database: deps.database, hubId, addresses, strangers });
   const journey: RelayDeps = {
     memory: new MemoryBudget(config.limits.maxBodyMemoryBytes),
     spools: new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes }),
@@ -97,7 +97,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     strangers,
     admission: FREE_ADMISSION,
     active,
-    requestLog,
+    requestLog: requestLogOf(deps, admin),
     now,
     dispatcher,
     metrics,
@@ -113,7 +113,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const upgrade = upgrading(
     new Map([[CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket)], ...webSockets(journey, door)]),
   );
-  const server = createHttpServer({ router, addresses, strangers, ...door, upgrade });
+  const server = createHttpServer({ router, admin, addresses, strangers, ...door, upgrade });
 
   const forgetKeys = keys.onEnded((end) => {
     if (end.groupId === undefined) fleet.closeKey(end);
@@ -124,10 +124,38 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   metrics.read({ ...tunnelGauges(workers, fleet, life), ...requestGauges(journey) });
 
   const parts = { server, clients: new ClientConnections(server), workers, active };
+  return livingHub(life, parts, { admin, forgetKeys });
+}
+
+function livingHub(
+  life: HubLife,
+  parts: LifeParts,
+  { admin, forgetKeys }: { readonly admin: Admin | undefined; readonly forgetKeys: () => void },
+): Hub {
   return {
-    listen: () => life.listen(parts),
-    drain: () => life.drain(parts).finally(forgetKeys),
-    close: () => life.close(parts).finally(forgetKeys),
+    listen: async () => {
+      await admin?.api.ready();
+      return life.listen(parts);
+    },
+    drain: () => {
+      admin?.endStreams();
+      return life.drain(parts).finally(forgetKeys);
+    },
+    close: () => {
+      admin?.endStreams();
+      return life.close(parts).finally(forgetKeys);
+    },
+  };
+}
+
+/** Each record is also told to those who watch the usage of their keys. */
+function requestLogOf({ requestLog }: HubDeps, admin: Admin | undefined): RequestLog {
+  if (admin === undefined) return requestLog;
+  return {
+    record: (record) => {
+      requestLog.record(record);
+      admin.onRequest(record);
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connectTunnel, type TunnelClient, type TunnelStream } from "@tokilake/tunnel";
 
 import type { HubConfig } from "./config.ts";
-import { createHub, type Hub } from "./hub.ts";
+import { createHub, type Hub, type HubDeps } from "./hub.ts";
 import type { Identification, KeyEnd, KeyKind, KeyRing } from "./identity/key-ring.ts";
 import { testPrincipal } from "./identity/test-principal.ts";
 import type { Metrics } from "./observe/metrics.ts";
@@ -92,6 +92,7 @@ export const TEST_CONFIG: HubConfig = {
     maxRequests: 1_000,
   },
   assumesTunnelV1: false,
+  publicUrl: undefined,
   metricsToken: undefined,
   trustedProxies: { networks: [], header: "x-forwarded-for" },
   drainGraceMs: 5_000,
@@ -133,13 +134,13 @@ export interface TestHub extends AsyncDisposable {
   post(path: string, body: unknown, init?: PostInit): Promise<Response>;
 }
 
-export async function startTestHub(config: Partial<HubConfig> = {}): Promise<TestHub> {
+export async function startTestHub(config: Partial<HubConfig> = {}, more: Partial<HubDeps> = {}): Promise<TestHub> {
   const keys = new FakeKeyRing();
   const log = new SilentLog();
   const requests = new FakeRequestLog();
   const deps = { log, keys, requestLog: requests, metrics: SILENT_METRICS, now: Date.now, random: () => 0 };
   const folder = temporaryFolder();
-  const hub = createHub({ ...TEST_CONFIG, dataDir: folder.path, ...config }, deps);
+  const hub = createHub({ ...TEST_CONFIG, dataDir: folder.path, ...config }, { ...deps, ...more });
   const { port, url } = await hub.listen();
   const workers: TunnelClient[] = [];
   return {

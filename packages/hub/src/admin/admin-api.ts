@@ -50,7 +50,7 @@ export function createAdminApi<Services>(deps: AdminApiDeps<Services>): AdminApi
       answerError(deps, error, request, reply);
     },
     exposeHeadRoutes: false,
-    routerOptions: { maxParamLength: 200 },
+    routerOptions: { maxParamLength: 1_000 },
   });
   // The route reads its body itself, once it is known who asks: see answer-route.ts.
   app.removeAllContentTypeParsers();

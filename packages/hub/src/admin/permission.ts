@@ -3,11 +3,18 @@ import type { UserActor } from "../identity/actor.ts";
 import type { UserRole } from "../store/access-schema.ts";
 import type { Permission, Route } from "./route.ts";
 
-const ROLES: Readonly<Partial<Record<Permission, readonly UserRole[]>>> = {
+type ByRole = Extract<Permission, "auditor" | "admin" | "root">;
+
+const ROLES: Readonly<Record<ByRole, readonly UserRole[]>> = {
   auditor: ["auditor", "admin", "root"],
   admin: ["admin", "root"],
   root: ["root"],
 };
+
+/** Whether somebody has the role that such routes need, or a higher one. */
+export function hasRole({ user }: UserActor, permission: ByRole): boolean {
+  return ROLES[permission].includes(user.role);
+}
 
 /**
  * Whether `actor` may call `route` at all. Which objects he may see is the service's to decide.
@@ -22,9 +29,13 @@ export function checkPermission(
   if (route.permission === "public") return;
   if (actor === undefined) throw unauthenticated(authorization);
   checkScope(route.scope, actor);
-  const roles = ROLES[route.permission];
-  if (roles === undefined || roles.includes(actor.user.role)) return;
-  throw new AppError("forbidden", `This needs the role ${roles.join(" or ")}.`);
+  const { permission } = route;
+  if (!isByRole(permission) || hasRole(actor, permission)) return;
+  throw new AppError("forbidden", `This needs the role ${ROLES[permission].join(" or ")}.`);
+}
+
+function isByRole(permission: Permission): permission is ByRole {
+  return Object.hasOwn(ROLES, permission);
 }
 
 function checkScope(scope: Route<never>["scope"], { via }: UserActor): void {

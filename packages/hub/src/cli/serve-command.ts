@@ -45,8 +45,9 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
 
   const isSuccessor = options.env[SUCCESSOR_VARIABLE] !== undefined;
   const servedLately = await modelsServedLately(store.requestLog);
+  const { database } = store;
   const clocks = { now: Date.now, random: Math.random };
-  const hub = createHub(config, { log, keys, requestLog, metrics, ...clocks, isSuccessor, servedLately });
+  const hub = createHub(config, { log, keys, database, requestLog, metrics, ...clocks, isSuccessor, servedLately });
   closing.defer(() => hub.close());
   const { url } = await hub.listen().catch((thrown: unknown) => {
     throw explained(thrown, config);

@@ -24,8 +24,19 @@ export const HTTP_LIMITS = {
   maxConnections: 65_536,
 } as const;
 
+/** Whoever answers paths that are not the router's. */
+export interface MountedApi {
+  /** By the path as it came. */
+  readonly owns: (path: string) => boolean;
+  readonly api: {
+    /** @param client `waits`: it sends its body only when it is told to. */
+    handle(request: IncomingMessage, response: ServerResponse, client: { readonly waits: boolean }): void;
+  };
+}
+
 export interface HttpDeps {
   readonly router: Router;
+  readonly admin: MountedApi | undefined;
   readonly log: Log;
   readonly now: () => number;
   readonly addresses: ClientAddresses;
@@ -71,6 +82,10 @@ async function serve(
   const url = request.url ?? "/";
   const mark = url.indexOf("?");
   const path = mark < 0 ? url : url.slice(0, mark);
+  if (deps.admin?.owns(path) === true) {
+    if (deps.isDraining()) response.shouldKeepAlive = false;
+    return deps.admin.api.handle(request, response, client);
+  }
   const common = isCrossOrigin(path, request.headers.origin) ? [...SAFE_HEADERS, ...CORS_HEADERS] : SAFE_HEADERS;
   const exchange: Exchange = {
     request,
