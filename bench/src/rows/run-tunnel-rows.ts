@@ -18,7 +18,19 @@ export async function runTunnelRows(bench: Bench): Promise<MeasuredSystems> {
     await Promise.all(systems.map((system) => system.stop()));
   }
   if (rows.includes("tunnel-bulk")) await runTunnelBulkRow(bench);
-  if (rows.includes("tunnel-idle")) await runTunnelIdleRow(bench);
   if (rows.includes("tunnel-growth")) await runTunnelGrowthRow(bench);
-  return { systems: TUNNEL_NAMES, missing: [] };
+  const missing = rows.includes("tunnel-idle") ? await tryIdleRow(bench) : [];
+  return { systems: TUNNEL_NAMES, missing };
+}
+
+/** Last, and without harm for the others: a machine that others keep busy may be too slow for ten thousand handshakes. */
+async function tryIdleRow(bench: Bench): Promise<string[]> {
+  try {
+    await bench.surroundings.programs.withoutPinning(() => runTunnelIdleRow(bench));
+    return [];
+  } catch (error) {
+    const reason = `idle workers: ${error instanceof Error ? error.message : String(error)}`;
+    bench.say(reason);
+    return [reason];
+  }
 }
