@@ -31,6 +31,25 @@ test("a chat request goes to a worker that has the model, and its answer comes b
   assert.equal(record.outputTokens, 5);
 });
 
+for (const size of [100, 20_000]) {
+  test(`an answer of ${size} bytes keeps each of them, those that are no UTF-8 too`, async () => {
+    await using hub = await startTestHub();
+    const every = Buffer.from(Array.from({ length: 128 }, (_, n) => 128 + n));
+    const body = Buffer.concat([Buffer.from('{"a":"'), every, Buffer.alloc(size, "x"), Buffer.from('"}')]);
+    await hub.connect(async (stream) => {
+      await bodyOf(stream);
+      stream.respond({ status: 200, headers: [["content-type", "application/json"]] });
+      stream.write(body);
+      stream.end();
+    });
+
+    const response = await hub.post("/v1/chat/completions", '{"model":"m","messages":[]}');
+
+    assert.deepEqual(Buffer.from(await response.arrayBuffer()), body);
+    assert.equal((await hub.requests.next()).responseBytes, body.length);
+  });
+}
+
 test("a streamed answer arrives event by event, and its usage chunk is not shown to a client that did not ask", async () => {
   await using hub = await startTestHub();
   let body = "";

@@ -7,6 +7,12 @@ import type { SseDialect } from "./error-body.ts";
 export const KEEP_ALIVE_MS = 10_000;
 const KEEP_ALIVE_COMMENT = ": keep-alive\n\n";
 
+/**
+ * A body up to this goes out as text of one character a byte: Node joins it with the head to one piece, where a buffer is
+ * a piece more of a `writev`. 2 µs of 20 for 1 KB; above some KB the copy costs what it spares.
+ */
+const MAX_JOINED_BYTES = 16 * 1024;
+
 /** What a failure can still look like to the client: depends on what was sent. */
 export type ReplyForm =
   | { readonly is: "unsent" }
@@ -118,7 +124,8 @@ export class Reply {
     if (bytes !== undefined) this.#bytes += bytes.length;
     if (!this.#isEarly) {
       if (bytes === undefined) this.#response.end();
-      else this.#response.end(bytes);
+      else if (typeof bytes === "string" || bytes.length > MAX_JOINED_BYTES) this.#response.end(bytes);
+      else this.#response.end(latin1Of(bytes), "latin1");
       return;
     }
     if (bytes !== undefined) this.#response.write(bytes);
@@ -158,4 +165,8 @@ export class Reply {
     if (this.#isEarly) all.push("connection", "close");
     this.#response.writeHead(status, all);
   }
+}
+
+function latin1Of(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }

@@ -27,7 +27,7 @@ export interface WindowOptions {
  *
  * @throws whatever the body throws; `answer.explain` tells what it means.
  */
-export async function holdUntilContent(answer: ChannelAnswer, options: WindowOptions): Promise<AttemptResult> {
+export function holdUntilContent(answer: ChannelAnswer, options: WindowOptions): Promise<AttemptResult> {
   if (answer.status < 200 || answer.status >= 300) return holdFailure(answer);
   const isPlain = headerOf(answer.headers, "content-encoding") === undefined;
   const type = mediaTypeOf(headerOf(answer.headers, "content-type"));
