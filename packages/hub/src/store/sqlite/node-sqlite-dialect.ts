@@ -24,16 +24,29 @@ const MAX_STATEMENTS = 128;
  */
 export function nodeSqliteDialect(sqlite: SqliteConnection): Dialect {
   return {
-    createAdapter: () => new SqliteAdapter(),
+    createAdapter: () => new QueuedAdapter(),
     createDriver: () => new NodeSqliteDriver(sqlite),
     createIntrospector: (db: Kysely<unknown>) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
 }
 
+/**
+ * Kysely does not queue for this connection: its own lock wakes everybody who waits each time it is free, which takes half a
+ * minute of the event loop for a thousand at once.
+ */
+class QueuedAdapter extends SqliteAdapter {
+  override get supportsMultipleConnections(): boolean {
+    return true;
+  }
+}
+
 class NodeSqliteDriver implements Driver {
   readonly #sqlite: SqliteConnection;
   readonly #connection: NodeSqliteConnection;
+  /** Those who wait for the connection, the first one first. As many as there are requests at once. */
+  readonly #waiting: (() => void)[] = [];
+  #isTaken = false;
 
   constructor(sqlite: SqliteConnection) {
     this.#sqlite = sqlite;
@@ -42,12 +55,19 @@ class NodeSqliteDriver implements Driver {
 
   async init(): Promise<void> {}
 
-  /** Kysely itself lets one caller at a time have it: the adapter says there is only one. */
+  /** One caller at a time has it, until {@link releaseConnection}: in a transaction for all of that. */
   async acquireConnection(): Promise<DatabaseConnection> {
+    if (this.#isTaken) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#isTaken = true;
     return this.#connection;
   }
 
-  async releaseConnection(): Promise<void> {}
+  /** It goes to the next one without being free in between. */
+  async releaseConnection(): Promise<void> {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#isTaken = false;
+    else next();
+  }
 
   async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw("begin immediate"));

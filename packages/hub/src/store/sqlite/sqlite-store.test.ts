@@ -113,6 +113,32 @@ test("connections of one thread wait for each other instead of blocking it", { t
   await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()));
 });
 
+test("who waits for the connection has it in the order in which they came, and alone for a whole transaction", async () => {
+  await using store = await openTemporary();
+  const { database } = store;
+  const order: string[] = [];
+  const turn = (name: string): Promise<void> =>
+    database.write(async ({ db }) => {
+      order.push(`${name} begins`);
+      await db.selectFrom("meta").selectAll().execute();
+      await db.selectFrom("meta").selectAll().execute();
+      order.push(`${name} ends`);
+    });
+
+  await Promise.all([
+    turn("a"),
+    turn("b"),
+    database.db
+      .selectFrom("meta")
+      .selectAll()
+      .execute()
+      .then(() => order.push("read")),
+    turn("c"),
+  ]);
+
+  assert.deepEqual(order, ["a begins", "a ends", "b begins", "b ends", "read", "c begins", "c ends"]);
+});
+
 test("a database of a newer program is refused and left as it is", async () => {
   using folder = temporaryFolder();
   const path = folder.file("hub.db");
