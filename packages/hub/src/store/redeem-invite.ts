@@ -32,19 +32,31 @@ export interface RedemptionLimits {
   readonly maxGroupsJoined: number;
 }
 
-export type Redemption =
+/** What a code comes to without taking a use of it. */
+export type Refusal =
   | { readonly outcome: "unknown" }
   | ({ readonly outcome: "ended"; readonly end: InviteEnd } & SeenInvite)
-  /** No use was taken. `needs-newer`: the user was removed, or the membership ran out, after the invite was made. */
+  /** `needs-newer`: the user was removed, or the membership ran out, after the invite was made. */
   | ({ readonly outcome: "banned" | "needs-newer" | "group-full" | "too-many-groups" } & SeenInvite)
-  /** No use was taken: the user has what the invite gives. `before` is the same. */
-  | ({ readonly outcome: "already-member"; readonly membership: MembershipRecord } & SeenInvite)
+  /** The user has what the invite gives. */
+  | ({ readonly outcome: "already-member"; readonly membership: MembershipRecord } & SeenInvite);
+
+export type Redemption =
+  | Refusal
   /** `membership` is undefined when the invite is to the hub alone. */
   | ({
       readonly outcome: "redeemed";
       readonly membership: MembershipRecord | undefined;
       readonly before: MembershipRecord | undefined;
     } & SeenInvite);
+
+export interface RedemptionAsked {
+  /** Of the code. */
+  readonly hash: string;
+  /** Must exist. */
+  readonly userId: string;
+  readonly limits: RedemptionLimits;
+}
 
 /** What the code with that hash would give at that time. Reads only. */
 export async function inviteState(db: Kysely<Schema>, hash: string, nowMs: number): Promise<InviteState> {
@@ -56,77 +68,75 @@ export async function inviteState(db: Kysely<Schema>, hash: string, nowMs: numbe
 }
 
 /**
- * Makes `userId` what the invite says, in the caller's transaction: a use is taken and the membership made, or neither.
- * The user must exist. What is written to the audit log is the caller's.
+ * Why redeeming would change nothing now; undefined: it would. Reads only, so that those who come too late take no lock that
+ * others wait for.
+ */
+export async function refusalOf(
+  db: Kysely<Schema>,
+  asked: RedemptionAsked,
+  nowMs: number,
+): Promise<Refusal | undefined> {
+  const looked = await look(db, asked, nowMs);
+  return "outcome" in looked ? looked : undefined;
+}
+
+/**
+ * Makes the user what the invite says, in the caller's transaction: a use is taken and the membership made, or neither. What is
+ * written to the audit log is the caller's.
  */
 export async function redeemInvite(
   transaction: AccessTransaction,
-  asked: { readonly hash: string; readonly userId: string; readonly limits: RedemptionLimits },
+  asked: RedemptionAsked,
   nowMs: number,
 ): Promise<Redemption> {
   const { db } = transaction;
+  const looked = await look(db, asked, nowMs);
+  if ("outcome" in looked) return looked;
+  const { invite, group, before } = looked;
+  const { userId } = asked;
+  // What was read is as it was in this transaction; this statement would decide rightly even where it is not.
+  if (!(await takeInviteUse(db, invite.id, nowMs))) return { outcome: "ended", end: "used-up", invite, group };
+  await recordInviteUse(db, { inviteId: invite.id, userId }, nowMs);
+  const membership =
+    group &&
+    (await putMembership(transaction, {
+      groupId: group.id,
+      userId,
+      role: invite.role,
+      inviteId: invite.id,
+      ...keptOf(before, nowMs),
+    }));
+  return { outcome: "redeemed", membership, before, invite, group };
+}
+
+/** An invite that can be used, and what its user was before; or why not. */
+async function look(
+  db: Kysely<Schema>,
+  asked: RedemptionAsked,
+  nowMs: number,
+): Promise<Refusal | (SeenInvite & { readonly before: MembershipRecord | undefined })> {
   const state = await inviteState(db, asked.hash, nowMs);
   if (state.outcome === "unknown") return state;
   const { invite, group } = state;
-  if (group !== undefined) return redeemForGroup(transaction, { ...asked, state, group }, nowMs);
-  if (state.outcome === "ended") return state;
-  if (!(await takeUse(db, { inviteId: invite.id, userId: asked.userId }, nowMs))) return usedUp(state);
-  return { outcome: "redeemed", membership: undefined, before: undefined, invite, group };
-}
-
-type Asked = Parameters<typeof redeemInvite>[1];
-type Known = Exclude<InviteState, { readonly outcome: "unknown" }>;
-
-async function redeemForGroup(
-  transaction: AccessTransaction,
-  asked: Asked & { readonly state: Known; readonly group: GroupRecord },
-  nowMs: number,
-): Promise<Redemption> {
-  const { db } = transaction;
-  const { state, group, userId } = asked;
-  const { invite } = state;
-  const before = await findMembership(db, { groupId: group.id, userId });
+  const before = group && (await findMembership(db, { groupId: group.id, userId: asked.userId }));
   if (before?.status === "banned") return { outcome: "banned", invite, group };
   const current = before && isActiveMembership(before, nowMs) ? before : undefined;
   if (current && gives(current, invite)) return { outcome: "already-member", membership: current, invite, group };
   if (state.outcome === "ended") return state;
-  const obstacle = current ? undefined : await obstacleOf(db, { ...asked, before }, nowMs);
-  if (obstacle !== undefined) return { outcome: obstacle, invite, group };
-  if (!(await takeUse(db, { inviteId: invite.id, userId }, nowMs))) return usedUp(state);
-  const membership = await putMembership(transaction, {
-    groupId: group.id,
-    userId,
-    role: invite.role,
-    inviteId: invite.id,
-    ...keptOf(before, nowMs),
-  });
-  return { outcome: "redeemed", membership, before, invite, group };
-}
-
-/** What was read before is as it was in this transaction; this would decide rightly even where it is not. */
-async function takeUse(
-  db: Kysely<Schema>,
-  use: { readonly inviteId: string; readonly userId: string },
-  nowMs: number,
-): Promise<boolean> {
-  if (!(await takeInviteUse(db, use.inviteId, nowMs))) return false;
-  await recordInviteUse(db, use, nowMs);
-  return true;
-}
-
-function usedUp({ invite, group }: SeenInvite): Redemption {
-  return { outcome: "ended", end: "used-up", invite, group };
+  const obstacle = current ? undefined : await obstacleOf(db, { ...asked, invite, group, before }, nowMs);
+  return obstacle === undefined ? { invite, group, before } : { outcome: obstacle, invite, group };
 }
 
 /** Why the user does not become a member with this invite now. */
 async function obstacleOf(
   db: Kysely<Schema>,
-  asked: Asked & { readonly state: Known; readonly group: GroupRecord; readonly before: MembershipRecord | undefined },
+  asked: RedemptionAsked & SeenInvite & { readonly before: MembershipRecord | undefined },
   nowMs: number,
 ): Promise<"needs-newer" | "group-full" | "too-many-groups" | undefined> {
-  const { state, group, before, userId, limits } = asked;
+  const { invite, group, before, userId, limits } = asked;
+  if (group === undefined) return undefined;
   const endedAtMs = before && endedByOthersAtMs(before, nowMs);
-  if (endedAtMs !== undefined && state.invite.createdAtMs <= endedAtMs) return "needs-newer";
+  if (endedAtMs !== undefined && invite.createdAtMs <= endedAtMs) return "needs-newer";
   if ((await countMemberships(db, { groupId: group.id }, nowMs)) >= limits.maxMembers) return "group-full";
   if ((await countMemberships(db, { userId }, nowMs)) >= limits.maxGroupsJoined) return "too-many-groups";
   return undefined;

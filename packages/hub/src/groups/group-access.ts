@@ -1,0 +1,76 @@
+import type { Kysely } from "kysely";
+
+import { AppError } from "../errors.ts";
+import type { Actor } from "../identity/actor.ts";
+import { findGroup, type GroupRecord } from "../store/group-store.ts";
+import { findMembership, isActiveMembership, type MembershipRecord } from "../store/membership-store.ts";
+import type { Schema } from "../store/schema.ts";
+
+/** A group, and what the actor is to it. */
+export interface Standing {
+  readonly group: GroupRecord;
+  /** Only while it is active. */
+  readonly membership: MembershipRecord | undefined;
+  /** The group's owner, or whoever runs the hub. */
+  readonly canManage: boolean;
+}
+
+/** Whoever runs the hub: may manage every group, but uses only those where they are a member. */
+export function isAdmin(actor: Actor): boolean {
+  return actor.kind === "operator" || actor.user.role === "root" || actor.user.role === "admin";
+}
+
+/** Sees everything, whether or not they may change it. */
+export function seesAll(actor: Actor): boolean {
+  return isAdmin(actor) || (actor.kind === "user" && actor.user.role === "auditor");
+}
+
+/** undefined: the operator. */
+export function userIdOf(actor: Actor): string | undefined {
+  return actor.kind === "user" ? actor.user.id : undefined;
+}
+
+/**
+ * A group that the actor may see: a member does, everybody a public one, and whoever runs the hub.
+ *
+ * @throws AppError `not_found` for any other: nobody learns which ids there are.
+ */
+export async function seenGroup(db: Kysely<Schema>, actor: Actor, groupId: string, nowMs: number): Promise<Standing> {
+  const group = await findGroup(db, groupId);
+  if (group === undefined) throw noGroup();
+  const userId = userIdOf(actor);
+  const found = userId === undefined ? undefined : await findMembership(db, { groupId, userId });
+  const membership = found && isActiveMembership(found, nowMs) ? found : undefined;
+  const isOpen = group.kind === "public" && found?.status !== "banned";
+  if (membership === undefined && !isOpen && !seesAll(actor)) throw noGroup();
+  return { group, membership, canManage: isAdmin(actor) || (userId !== undefined && group.ownerId === userId) };
+}
+
+/**
+ * A group that the actor may manage.
+ *
+ * @throws AppError `not_found` when they may not even see it, else `forbidden`.
+ */
+export async function managedGroup(
+  db: Kysely<Schema>,
+  actor: Actor,
+  groupId: string,
+  nowMs: number,
+): Promise<GroupRecord> {
+  const { group, canManage } = await seenGroup(db, actor, groupId, nowMs);
+  if (!canManage) throw new AppError("forbidden", "Only the group's owner may do this.");
+  return group;
+}
+
+/** @throws AppError `precondition_failed` when somebody changed it since the caller looked. `seen` undefined: does not ask. */
+export function checkVersion(current: { readonly version: number }, seen: number | undefined): void {
+  if (seen === undefined || seen === current.version) return;
+  throw new AppError(
+    "precondition_failed",
+    "It was changed since you looked. Read it again, and send its new version as If-Match.",
+  );
+}
+
+export function noGroup(): AppError {
+  return new AppError("not_found", "There is no such group, or you may not see it.");
+}
