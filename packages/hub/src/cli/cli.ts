@@ -2,25 +2,23 @@ import { parseArgs } from "node:util";
 
 import packageJson from "../../package.json" with { type: "json" };
 import { type ConfigFlags, type HubConfig, readConfig } from "../config.ts";
-import type { KeysDeps } from "../identity/keys.ts";
 import { openStore } from "../store/open-store.ts";
 import { UsageError } from "./cli-error.ts";
+import type { FlagTypes, FlagValues, Noun, Output } from "./command.ts";
 import { runDoctor } from "./doctor-command.ts";
-import { createKey, type KeysFlags, listKeys, type Output, revokeKey, rotateKey } from "./keys-command.ts";
+import { KEYS } from "./keys-command.ts";
+import { USERS } from "./users-command.ts";
 import { limitYoungGeneration } from "./young-generation.ts";
+
+/** What an operator can do something with, each in a file of its own: `tokilake NOUN VERB`. */
+const NOUNS: Readonly<Record<string, Noun>> = { users: USERS, keys: KEYS };
 
 const HELP = `tokilake ${packageJson.version}: an OpenAI-compatible hub for the workers that dial in
 
   tokilake [serve]                     start the hub
-  tokilake keys create --kind api|worker --name NAME
-      [--owner EMAIL] [--group SLUG] [--expires 30d|DATE] [--models a,b*]
-                                       make a key; stdout has only the secret
-  tokilake keys list [--json] [--limit N] [--owner EMAIL]
-                                       the newest first
-  tokilake keys rotate ID|NAME [--overlap 24h]
-                                       a new secret; the old one works a while
-  tokilake keys revoke ID|NAME         end a key, at once, in a running hub too
-  tokilake doctor                      can a hub run here?
+${Object.values(NOUNS)
+  .map(({ help }) => help)
+  .join("")}  tokilake doctor                      can a hub run here?
 
   --host ADDRESS     where to listen, 0.0.0.0            TOKILAKE_HOST
   --port N           19981                               TOKILAKE_PORT
@@ -32,26 +30,16 @@ const HELP = `tokilake ${packageJson.version}: an OpenAI-compatible hub for the 
 All settings: docs/operating.md
 `;
 
-const OPTIONS = {
-  host: { type: "string" },
-  port: { type: "string" },
+const COMMON_FLAGS = {
   "data-dir": { type: "string" },
   config: { type: "string" },
-  reloadable: { type: "boolean" },
-  kind: { type: "string" },
-  name: { type: "string" },
-  owner: { type: "string" },
-  group: { type: "string" },
-  expires: { type: "string" },
-  models: { type: "string" },
-  overlap: { type: "string" },
-  limit: { type: "string" },
-  json: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
 } as const;
 
-type Flags = ConfigFlags & KeysFlags & { readonly [name in "help" | "version" | "reloadable"]?: boolean | undefined };
+const SERVE_FLAGS = { host: { type: "string" }, port: { type: "string" }, reloadable: { type: "boolean" } } as const;
+
+type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
 /** What the program takes from outside. */
 export interface CliDeps {
@@ -60,41 +48,32 @@ export interface CliDeps {
   now(): number;
 }
 
-interface Command {
-  readonly flags: readonly (keyof typeof OPTIONS)[];
-  /** What the word after the command is; undefined when it takes none. */
-  readonly subject?: string;
-  run(flags: Flags, subject: string, deps: CliDeps): Promise<void>;
+/** A command as it is run: by its whole name, `keys create`. */
+interface NamedCommand {
+  readonly flags: readonly string[];
+  readonly words: readonly string[];
+  run(flags: Flags, words: readonly string[], deps: CliDeps): Promise<void>;
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  serve: {
-    flags: ["data-dir", "config", "host", "port", "reloadable"],
-    run: (flags, _subject, deps) => start(readConfig(deps.env, flags), flags, deps.env),
-  },
-  doctor: {
-    flags: ["data-dir", "config", "host", "port"],
-    run: (flags, _subject, deps) => runDoctor(readConfig(deps.env, flags), deps.output),
-  },
-  "keys create": {
-    flags: ["data-dir", "config", "kind", "name", "owner", "group", "expires", "models"],
-    run: (flags, _subject, deps) => withKeys(flags, deps, (keys) => createKey(keys, flags, deps.output)),
-  },
-  "keys list": {
-    flags: ["data-dir", "config", "json", "limit", "owner"],
-    run: (flags, _subject, deps) => withKeys(flags, deps, (keys) => listKeys(keys, flags, deps.output)),
-  },
-  "keys rotate": {
-    flags: ["data-dir", "config", "overlap"],
-    subject: "ID|NAME",
-    run: (flags, subject, deps) => withKeys(flags, deps, (keys) => rotateKey(keys, subject, flags, deps.output)),
-  },
-  "keys revoke": {
-    flags: ["data-dir", "config"],
-    subject: "ID|NAME",
-    run: (flags, subject, deps) => withKeys(flags, deps, (keys) => revokeKey(keys, subject, deps.output)),
-  },
-};
+const COMMANDS: ReadonlyMap<string, NamedCommand> = new Map([
+  [
+    "serve",
+    {
+      flags: ["host", "port", "reloadable"],
+      words: [],
+      run: (flags, _words, deps) => start(readConfig(deps.env, configFlagsOf(flags)), flags, deps.env),
+    },
+  ],
+  [
+    "doctor",
+    {
+      flags: ["host", "port"],
+      words: [],
+      run: (flags, _words, deps) => runDoctor(readConfig(deps.env, configFlagsOf(flags)), deps.output),
+    },
+  ],
+  ...Object.entries(NOUNS).flatMap(([name, noun]) => commandsOf(name, noun)),
+]);
 
 /**
  * Runs one command to its end; `serve` ends with the hub.
@@ -103,36 +82,66 @@ const COMMANDS: Readonly<Record<string, Command>> = {
  */
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<void> {
   const { flags, words } = parse(argv);
-  if (flags.help === true) return deps.output.stdout(HELP);
-  if (flags.version === true) return deps.output.stdout(`${packageJson.version}\n`);
+  if (flags["help"] === true) return deps.output.stdout(helpOn(words[0]));
+  if (flags["version"] === true) return deps.output.stdout(`${packageJson.version}\n`);
 
-  const name = words[0] === "keys" ? words.slice(0, 2).join(" ") : (words[0] ?? "serve");
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined) throw new UsageError(unknownCommand(name));
-  const wrong = Object.keys(flags).find((flag) => !command.flags.some((each) => each === flag));
+  const isNoun = Object.hasOwn(NOUNS, words[0] ?? "");
+  const name = isNoun ? words.slice(0, 2).join(" ") : (words[0] ?? "serve");
+  const command = COMMANDS.get(name);
+  if (command === undefined) throw new UsageError(unknownCommand(name, isNoun ? words[0] : undefined));
+  const known = ["data-dir", "config", ...command.flags];
+  const wrong = Object.keys(flags).find((flag) => !known.includes(flag));
   if (wrong !== undefined) throw new UsageError(`--${wrong} does not belong to tokilake ${name}`);
-  const subject = subjectOf(name, command, words.slice(name.split(" ").length));
-  await command.run(flags, subject, deps);
+  await command.run(flags, wordsOf(name, command, words.slice(name.split(" ").length)), deps);
 }
 
-function subjectOf(name: string, command: Command, words: readonly string[]): string {
-  const [subject = ""] = words;
-  if (command.subject !== undefined && subject === "") {
-    throw new UsageError(`Which one? tokilake ${name} ${command.subject}`);
-  }
-  const tooMuch = words[command.subject === undefined ? 0 : 1];
+function commandsOf(name: string, noun: Noun): (readonly [string, NamedCommand])[] {
+  return Object.entries(noun.commands).map(([verb, command]) => [
+    `${name} ${verb}`,
+    {
+      flags: command.flags ?? [],
+      words: command.words ?? [],
+      run: async (given, words, deps) => {
+        const config = readConfig(deps.env, configFlagsOf(given));
+        await using store = await openStore(config.databaseUrl);
+        // `node:util` made them of the very table that gives them their types.
+        const values = given as FlagValues<FlagTypes>;
+        await command.run({
+          words,
+          flags: values,
+          database: store.database,
+          config,
+          now: () => deps.now(),
+          output: deps.output,
+        });
+      },
+    },
+  ]);
+}
+
+function wordsOf(name: string, command: NamedCommand, words: readonly string[]): readonly string[] {
+  const missing = command.words.slice(words.length);
+  if (missing.length > 0) throw new UsageError(`Which one? tokilake ${name} ${command.words.join(" ")}`);
+  const tooMuch = words[command.words.length];
   if (tooMuch !== undefined) throw new UsageError(`${JSON.stringify(tooMuch)} is one word too many`);
-  return subject;
+  return words;
 }
 
-function unknownCommand(name: string): string {
-  if (name === "keys") return "keys what? It is tokilake keys create, keys list, keys rotate or keys revoke";
-  return `There is no command ${JSON.stringify(name)}`;
+/** All of it, or the part of one noun. */
+function helpOn(word: string | undefined): string {
+  const noun = word !== undefined && Object.hasOwn(NOUNS, word) ? NOUNS[word] : undefined;
+  return noun?.help ?? HELP;
+}
+
+function unknownCommand(name: string, noun: string | undefined): string {
+  if (noun === undefined) return `There is no command ${JSON.stringify(name)}`;
+  const all = Object.keys(NOUNS[noun]?.commands ?? {}).map((verb) => `${noun} ${verb}`);
+  return `${name} what? It is tokilake ${all.slice(0, -1).join(", ")} or ${all.at(-1) ?? ""}`;
 }
 
 /** Loaded here: the other commands start in half the time without the hub's parts. */
 async function start(config: HubConfig, flags: Flags, env: CliDeps["env"]): Promise<void> {
-  if (flags.reloadable === true) {
+  if (flags["reloadable"] === true) {
     const { keepHubs } = await import("./keeper.ts");
     if ((await keepHubs(config)) === "kept") return;
   }
@@ -141,14 +150,16 @@ async function start(config: HubConfig, flags: Flags, env: CliDeps["env"]): Prom
   await serve(config, { version: packageJson.version, env });
 }
 
-async function withKeys(flags: Flags, deps: CliDeps, act: (keys: KeysDeps) => Promise<void>): Promise<void> {
-  await using store = await openStore(readConfig(deps.env, flags).databaseUrl);
-  await act({ database: store.database, now: () => deps.now() });
+function configFlagsOf(flags: Flags): ConfigFlags {
+  const text = (name: string): string | undefined => flags[name]?.toString();
+  return { host: text("host"), port: text("port"), "data-dir": text("data-dir"), config: text("config") };
 }
 
 function parse(argv: readonly string[]): { flags: Flags; words: readonly string[] } {
+  const ofNouns: FlagTypes = Object.assign({}, ...Object.values(NOUNS).map(({ flags }) => flags));
+  const options = { ...ofNouns, ...SERVE_FLAGS, ...COMMON_FLAGS };
   try {
-    const { values, positionals } = parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
+    const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
     return { flags: values, words: positionals };
   } catch (thrown) {
     // Node's own text goes on with advice about `--`, which has no use here.

@@ -6,7 +6,7 @@ import type { HubConfig } from "../config.ts";
 import { keyRecords } from "../store/key-store.ts";
 import { openStore } from "../store/open-store.ts";
 import { CommandError } from "./cli-error.ts";
-import type { Output } from "./keys-command.ts";
+import type { Output } from "./command.ts";
 
 const LOW_DISK_BYTES = 1024 ** 3;
 

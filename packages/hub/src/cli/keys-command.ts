@@ -14,6 +14,7 @@ import { findGroup, findGroupBySlug } from "../store/group-store.ts";
 import { keyById, type KeyKind, type KeyRecord, keyRecords } from "../store/key-store.ts";
 import { userByEmail } from "../store/user-store.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
+import { noun, type Output } from "./command.ts";
 import { ago, table } from "./table.ts";
 
 const MAX_NAME_LENGTH = 64;
@@ -30,11 +31,42 @@ const DEFAULT_OVERLAP_MS = 24 * 3_600_000;
 /** Keys of one name that a message lists. */
 const MAX_NAMESAKES = 20;
 
-/** Where a command writes. stdout carries only what a script wants, stderr what people read. */
-export interface Output {
-  stdout(text: string): void;
-  stderr(text: string): void;
-}
+/** `tokilake keys …` */
+export const KEYS = noun({
+  flags: {
+    kind: { type: "string" },
+    name: { type: "string" },
+    owner: { type: "string" },
+    group: { type: "string" },
+    expires: { type: "string" },
+    models: { type: "string" },
+    overlap: { type: "string" },
+    limit: { type: "string" },
+    json: { type: "boolean" },
+  },
+  commands: {
+    create: {
+      flags: ["kind", "name", "owner", "group", "expires", "models"],
+      run: (asked) => createKey(asked, asked.flags, asked.output),
+    },
+    list: { flags: ["json", "limit", "owner"], run: (asked) => listKeys(asked, asked.flags, asked.output) },
+    rotate: {
+      words: ["ID|NAME"],
+      flags: ["overlap"],
+      run: (asked) => rotateKey(asked, asked.words[0] ?? "", asked.flags, asked.output),
+    },
+    revoke: { words: ["ID|NAME"], run: (asked) => revokeKey(asked, asked.words[0] ?? "", asked.output) },
+  },
+  help: `  tokilake keys create --kind api|worker --name NAME
+      [--owner EMAIL] [--group SLUG] [--expires 30d|DATE] [--models a,b*]
+                                       make a key; stdout has only the secret
+  tokilake keys list [--json] [--limit N] [--owner EMAIL]
+                                       the newest first
+  tokilake keys rotate ID|NAME [--overlap 24h]
+                                       a new secret; the old one works a while
+  tokilake keys revoke ID|NAME         end a key, at once, in a running hub too
+`,
+});
 
 export interface KeysFlags {
   readonly kind?: string | undefined;

@@ -1,0 +1,163 @@
+import { setTimeout as wait } from "node:timers/promises";
+
+import { OPERATOR } from "../identity/actor.ts";
+import {
+  changeRole,
+  createUserAs,
+  disableUser,
+  enableUser,
+  endSignInsAs,
+  findUser,
+  listUsers,
+  removeSecondFactorAs,
+} from "../identity/users.ts";
+import type { UserRole } from "../store/access-schema.ts";
+import type { UserRecord } from "../store/user-store.ts";
+import { UsageError } from "./cli-error.ts";
+import { type Asked, noun } from "./command.ts";
+import { table } from "./table.ts";
+
+const FLAGS = {
+  name: { type: "string" },
+  role: { type: "string" },
+  search: { type: "string" },
+  limit: { type: "string" },
+  json: { type: "boolean" },
+} as const;
+
+type AskedForUsers = Asked<typeof FLAGS>;
+
+/** Users shown when no `--limit` is given. */
+const DEFAULT_LIMIT = 1000;
+
+/** Running hubs notice a change within this time (`Database.watch`). A command ends when its change holds everywhere. */
+const NOTICED_MS = 100;
+
+const ROLES: readonly UserRole[] = ["root", "admin", "auditor", "user"];
+
+/** `tokilake users …` */
+export const USERS = noun({
+  flags: FLAGS,
+  commands: {
+    list: { flags: ["json", "limit", "role", "search"], run: showUsers },
+    create: { words: ["EMAIL"], flags: ["name", "role"], run: createUser },
+    role: { words: ["ID|EMAIL", "ROLE"], run: giveRole },
+    disable: { words: ["ID|EMAIL"], run: disable },
+    enable: { words: ["ID|EMAIL"], run: enable },
+    "sign-out": { words: ["ID|EMAIL"], run: signOut },
+    "remove-second-factor": { words: ["ID|EMAIL"], run: removeSecondFactor },
+  },
+  help: `  tokilake users list [--json] [--limit N] [--role ROLE] [--search TEXT]
+                                       the newest first
+  tokilake users create EMAIL [--name NAME] [--role user|auditor|admin|root]
+                                       make an account, without a password
+  tokilake users role ID|EMAIL ROLE    give another role; all sign-ins end
+  tokilake users disable ID|EMAIL      keep out, at once; enable lets in again
+  tokilake users enable ID|EMAIL
+  tokilake users sign-out ID|EMAIL     end all sign-ins
+  tokilake users remove-second-factor ID|EMAIL
+                                       for somebody who lost it
+`,
+});
+
+async function showUsers(asked: AskedForUsers): Promise<void> {
+  const { flags, output } = asked;
+  const limit = limitOf(flags.limit);
+  const role = flags.role === undefined ? undefined : roleOf(flags.role);
+  const found = await listUsers(asked, OPERATOR, { role, search: flags.search }, { limit: limit + 1 });
+  const users = found.slice(0, limit);
+  if (flags.json === true) {
+    output.stdout(`${JSON.stringify(users.map(toJson), null, 2)}\n`);
+  } else if (users.length === 0) {
+    output.stderr("There are no such users.\n");
+  } else {
+    output.stdout(table(["ID", "E-MAIL", "NAME", "ROLE", "CREATED", "STATUS"], users.map(rowOf)));
+  }
+  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+}
+
+async function createUser(asked: AskedForUsers): Promise<void> {
+  const { words, flags, output } = asked;
+  const [email = ""] = words;
+  const role = roleOf(flags.role ?? "user");
+  const user = await createUserAs(asked, OPERATOR, { email, name: flags.name ?? "", role });
+  await wait(NOTICED_MS);
+  output.stderr(`Made the ${role} ${user.email}.\n`);
+  output.stdout(`${user.id}\n`);
+}
+
+async function giveRole(asked: AskedForUsers): Promise<void> {
+  const role = roleOf(asked.words[1] ?? "");
+  const user = await named(asked);
+  await changeRole(asked, OPERATOR, { id: user.id, role, version: undefined });
+  await done(asked, `${user.email} has the role ${role} now.`);
+}
+
+async function disable(asked: AskedForUsers): Promise<void> {
+  const user = await named(asked);
+  await disableUser(asked, OPERATOR, { id: user.id, version: undefined });
+  await done(asked, `${user.email} is disabled.`);
+}
+
+async function enable(asked: AskedForUsers): Promise<void> {
+  const user = await named(asked);
+  await enableUser(asked, OPERATOR, { id: user.id, version: undefined });
+  await done(asked, `${user.email} is enabled.`);
+}
+
+async function signOut(asked: AskedForUsers): Promise<void> {
+  const user = await named(asked);
+  const ended = await endSignInsAs(asked, OPERATOR, user.id);
+  await done(asked, `${user.email} was signed out on ${ended} ${ended === 1 ? "device" : "devices"}.`);
+}
+
+async function removeSecondFactor(asked: AskedForUsers): Promise<void> {
+  const user = await named(asked);
+  await removeSecondFactorAs(asked, OPERATOR, user.id);
+  await done(asked, `${user.email} signs in without a second factor now.`);
+}
+
+function named(asked: AskedForUsers): Promise<UserRecord> {
+  return findUser(asked, OPERATOR, asked.words[0] ?? "");
+}
+
+/** Said when the change holds in running hubs, too. */
+async function done({ output }: AskedForUsers, text: string): Promise<void> {
+  await wait(NOTICED_MS);
+  output.stderr(`${text}\n`);
+}
+
+function roleOf(text: string): UserRole {
+  const role = ROLES.find((each) => each === text);
+  if (role !== undefined) return role;
+  throw new UsageError(`A role is one of ${ROLES.join(", ")}, not ${JSON.stringify(text)}`);
+}
+
+function limitOf(limit: string | undefined): number {
+  if (limit === undefined) return DEFAULT_LIMIT;
+  if (!/^[1-9]\d{0,6}$/.test(limit)) throw new UsageError("--limit is a whole number from 1 to 9999999");
+  return Number(limit);
+}
+
+function rowOf(user: UserRecord): string[] {
+  const created = new Date(user.createdAtMs).toISOString().slice(0, 16).replace("T", " ");
+  const status = user.disabledAtMs !== undefined ? "disabled" : user.hasSecondFactor ? "second factor" : "active";
+  // A name is somebody's text: control characters could rewrite what a terminal shows.
+  return [user.id, user.email, user.name.replaceAll(/\p{Cc}/gu, "?"), user.role, created, status];
+}
+
+/** `null` for what is not known: others read this. */
+function toJson(user: UserRecord): object {
+  const { id, email, name, role, hasPassword, hasSecondFactor, createdAtMs, emailVerifiedAtMs, disabledAtMs } = user;
+  return {
+    id,
+    email,
+    name,
+    role,
+    hasPassword,
+    hasSecondFactor,
+    createdAtMs,
+    emailVerifiedAtMs: emailVerifiedAtMs ?? null,
+    disabledAtMs: disabledAtMs ?? null,
+  };
+}
