@@ -4,6 +4,7 @@ import type { HubSecret } from "./hub-secret.ts";
 import type { InviteDesk } from "./invite-desk.ts";
 import type { Outbox } from "./outbox.ts";
 import type { PasswordHasher } from "./password-hasher.ts";
+import type { Provider } from "./provider.ts";
 import type { PublicUrl } from "./public-url.ts";
 import type { Tries } from "./tries.ts";
 
@@ -22,6 +23,8 @@ export interface AccountsDeps {
   readonly outbox: Outbox;
   readonly publicUrl: PublicUrl;
   readonly invites: InviteDesk;
+  /** By name. */
+  readonly providers: ReadonlyMap<string, Provider>;
   readonly settings: AccountsSettings;
 }
 

@@ -11,6 +11,7 @@ import { HubSecret } from "./hub-secret.ts";
 import { type Mail, Outbox } from "./outbox.ts";
 import { PasswordHasher } from "./password-hasher.ts";
 import { signInWithPassword } from "./password-sign-in.ts";
+import type { Provider } from "./provider.ts";
 import { PublicUrl } from "./public-url.ts";
 import { resolveActor } from "./resolve-actor.ts";
 import { firstRun, setUp } from "./set-up.ts";
@@ -62,7 +63,10 @@ export function secretIn(mail: { readonly text: string } | undefined): string {
   return /#([\w-]{43})$/m.exec(mail?.text ?? "")?.[1] ?? "";
 }
 
-export async function testAccounts(settings: Partial<AccountsSettings> = {}): Promise<TestAccounts> {
+export async function testAccounts(
+  settings: Partial<AccountsSettings> = {},
+  providers: readonly Provider[] = [],
+): Promise<TestAccounts> {
   const folder = temporaryFolder();
   const store = await openStore(`sqlite:${folder.file("hub.db")}`);
   const log = new SilentLog();
@@ -72,6 +76,7 @@ export async function testAccounts(settings: Partial<AccountsSettings> = {}): Pr
   const deps: AccountsDeps = {
     ...testDeps({ log, hashed, sent, now: () => clock.nowMs }),
     database: store.database,
+    providers: new Map(providers.map((provider) => [provider.name, provider])),
     settings: { registration: "open", requiresVerifiedEmail: true, ...settings },
   };
   const cookies = new Cookies(true);
@@ -124,7 +129,7 @@ function testDeps(given: {
   readonly hashed: string[];
   readonly sent: Mail[];
   readonly now: () => number;
-}): Omit<AccountsDeps, "database" | "settings"> {
+}): Omit<AccountsDeps, "database" | "settings" | "providers"> {
   const { log, hashed, sent, now } = given;
   return {
     now,
