@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { eventually } from "../eventually.ts";
 import { chatBody, HttpExchange, sseData } from "../http-exchange.ts";
 import { readMetric } from "../hub-metrics.ts";
+import { RawConnection } from "../raw-connection.ts";
 import { System } from "../system.ts";
 import { CONNECTIONS } from "../worker.ts";
 import { assertCutStream, assertRefused, assertWholeStream, openStreams } from "./endings.ts";
@@ -132,6 +134,70 @@ test("a worker that is stopped and goes on", { concurrency: true }, async (t) =>
     },
   );
   await Promise.all([...goesOn, isLost]);
+});
+
+test("a hub that is stopped and goes on", { concurrency: true }, async (t) => {
+  /** Stops the hub for so long under five streams; resolves with them. */
+  const stopFor = async (system: System, ms: number, tokens: number) => {
+    const exchanges = await openStreams(system.access, 5, () => chatBody({ tokens, intervalMs: 20 }, STREAM));
+    const { process: program } = system.hub;
+    program.kill("SIGSTOP");
+    await sleep(ms);
+    program.kill("SIGCONT");
+    return exchanges;
+  };
+
+  const goesOn = t.test(
+    "F7: the hub, for 15 s: its streams are whole, no session is lost, also of an idle worker, no upload is too slow",
+    takes(25),
+    async (t) => {
+      await using system = await System.start(t);
+      await system.addWorker("idle", { models: { idle: system.engine.url } });
+      await system.listing("idle");
+      using upload = await RawConnection.open(system.hub.port);
+      const body = JSON.stringify(chatBody({ tokens: 1 }));
+      upload.write(
+        `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${system.apiKey}\r\n` +
+          `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, 10)}`,
+      );
+
+      const stopped = stopFor(system, 15_000, 200);
+      await sleep(12_000);
+      upload.write(body.slice(10));
+
+      for (const exchange of await stopped) await assertWholeStream(exchange, 200);
+      assert.equal((await upload.answer()).status, 200);
+      assert.equal(await readMetric(system.hub.url, 'tunnel_connects_total{result="accepted"}'), 2 * CONNECTIONS);
+    },
+  );
+
+  const isLost = t.test(
+    "F7: the hub, for 60 s: its workers leave after 35 s and free their engines, and are back at once when it goes on",
+    takes(75),
+    async (t) => {
+      await using system = await System.start(t);
+      const start = performance.now();
+      const stopped = stopFor(system, 60_000, 100_000);
+      await system.engine.waitFor((counts) => counts.active === 5);
+
+      await system.engine.waitFor((counts) => counts.active === 0, { timeoutMs: 60_000 });
+      const noticedMs = performance.now() - start;
+      const exchanges = await stopped;
+      const wentOn = performance.now();
+      // The first one may still meet a connection that is dead.
+      await eventually("a request is served", async () => {
+        const { status } = await HttpExchange.whole(system.access, { body: chatBody() });
+        return status === 200;
+      });
+      const backMs = performance.now() - wentOn;
+
+      t.diagnostic(`left after ${noticedMs.toFixed(0)} ms, served again after ${backMs.toFixed(0)} ms`);
+      for (const exchange of exchanges) await assertCutStream(exchange, "worker_lost");
+      assert.ok(noticedMs > 20_000 && noticedMs < 40_000, `${noticedMs} ms`);
+      assert.ok(backMs < 3_000, `${backMs} ms`);
+    },
+  );
+  await Promise.all([goesOn, isLost]);
 });
 
 test(

@@ -25,6 +25,8 @@ export interface BodyRoom {
   give(bytes: number): void;
 }
 
+const STOOD_STILL_MS = 1_000;
+
 /**
  * A request's body, chunk by chunk, with its limits. Pulling is what reads: while nobody asks, the socket is paused and
  * the client's TCP slows down. Holds what one read of the socket gave, and what it reads ahead into `room`.
@@ -45,6 +47,7 @@ export class IncomingBody {
   #failure: AppError | undefined;
   #timer: NodeJS.Timeout | undefined;
   #windowStart = 0;
+  #windowEndsAt = 0;
   /** The reader was slower than the client in this window, so the client is not to blame. */
   #wasPaused = false;
 
@@ -150,15 +153,22 @@ export class IncomingBody {
   }
 
   #watchProgress(): void {
-    this.#timer ??= setTimeout(() => this.#checkProgress(), SLOW_UPLOAD.windowMs);
+    if (this.#timer === undefined) this.#openWindow();
+  }
+
+  #openWindow(): void {
+    this.#windowEndsAt = performance.now() + SLOW_UPLOAD.windowMs;
+    this.#timer = setTimeout(() => this.#checkProgress(), SLOW_UPLOAD.windowMs);
   }
 
   #checkProgress(): void {
-    const isSlow = this.#received - this.#windowStart < SLOW_UPLOAD.minBytes && !this.#wasPaused;
+    // Much too late: this process stood still, and what the client sent was not read yet.
+    const stoodStill = performance.now() - this.#windowEndsAt > STOOD_STILL_MS;
+    const isSlow = this.#received - this.#windowStart < SLOW_UPLOAD.minBytes && !this.#wasPaused && !stoodStill;
     if (isSlow) return this.#fail(tooSlow);
     this.#windowStart = this.#received;
     this.#wasPaused = this.#waiting === undefined;
-    this.#timer = setTimeout(() => this.#checkProgress(), SLOW_UPLOAD.windowMs);
+    this.#openWindow();
   }
 }
 

@@ -64,6 +64,21 @@ test("a body that comes slower than the rule is refused with request_timeout", a
   await assert.rejects(next, (error) => error instanceof AppError && error.code === "request_timeout");
 });
 
+test("a client is not to blame for a time in which the hub stood still", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const request = new FakeRequest();
+  const body = bodyOf(request);
+  const start = performance.now();
+  t.mock.method(performance, "now", () => start);
+
+  const next = body.next();
+  t.mock.method(performance, "now", () => start + SLOW_UPLOAD.windowMs + 20_000);
+  t.mock.timers.tick(SLOW_UPLOAD.windowMs);
+  request.emit("data", Buffer.alloc(10));
+
+  assert.equal((await next)?.length, 10);
+});
+
 test("a client is not to blame while its body is not read", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const request = new FakeRequest();

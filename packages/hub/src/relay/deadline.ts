@@ -1,5 +1,8 @@
 import { AppError } from "../errors.ts";
 
+/** A timer that fires so much too late tells that this process stood still: nobody could be heard meanwhile. */
+const STOOD_STILL_MS = 1_000;
+
 /**
  * The time limits of one request: one on silence, which each sign of life renews, and one on the whole.
  *
@@ -57,6 +60,7 @@ export class Deadline {
 
   #check(): void {
     const now = performance.now();
+    if (now - this.#firesAt > STOOD_STILL_MS) this.#touchedAt = now;
     if (now >= this.#endsAt) return this.#onExpire(new AppError("deadline"));
     if (now >= this.#touchedAt + this.#silenceMs) return this.#onExpire(this.#silence());
     this.#sleep();

@@ -12,7 +12,13 @@ import { SlotQueue, type SlotWish } from "./slot-queue.ts";
 const LOOK_AT = { all: 64, some: 8 } as const;
 
 /** A target that had no room, though it seemed to, is left alone so long, or until a request of ours ends there. */
-const REST_MS = 250;
+export const REST_MS = 250;
+
+/**
+ * So long a hub that takes another's place lets requests wait for the first worker of their model. The other one asks its
+ * workers to come over in at most half its grace.
+ */
+export const WORKERS_EXPECTED_MS = 20_000;
 
 interface Rest {
   readonly timer: NodeJS.Timeout;
