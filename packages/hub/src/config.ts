@@ -16,6 +16,27 @@ export interface Timeouts {
   readonly totalMs: number;
 }
 
+/** Accounts, and how people come to have one. */
+export interface AccountsConfig {
+  /** Who may make an account: anybody, whoever has an invite, or nobody but those whom an administrator invites. */
+  readonly registration: "open" | "invite" | "closed";
+  /** 32 bytes as text; undefined: a file of the data folder holds them. */
+  readonly secretKey: string | undefined;
+  /** undefined: mails are written to the log, for the operator to pass on. */
+  readonly mail: { readonly url: string; readonly from: string } | undefined;
+  /** The first root, made at the first start; undefined: whoever opens the link in the log is. */
+  readonly admin: { readonly email: string; readonly password: string } | undefined;
+}
+
+/** How much users may make of groups. */
+export interface GroupsConfig {
+  /** That one user owns. */
+  readonly maxGroupsPerUser: number;
+  readonly maxMembersPerGroup: number;
+  /** That could still be used. */
+  readonly maxInvitesPerGroup: number;
+}
+
 /** Proxies that say truly who asked them. */
 export interface TrustedProxies {
   /** Addresses and CIDR blocks. */
@@ -53,6 +74,8 @@ export interface HubConfig {
   /** What a scraper of /metrics must send; undefined: anybody may read them. */
   readonly metricsToken: string | undefined;
   readonly trustedProxies: TrustedProxies;
+  readonly accounts: AccountsConfig;
+  readonly groups: GroupsConfig;
   /** How long running requests may go on after the first SIGTERM or SIGINT. */
   readonly drainGraceMs: number;
   readonly timeouts: Timeouts;
@@ -123,7 +146,7 @@ const NETWORKS = z.string().transform((text, context) => {
 });
 
 /** The variables this program knows, the only place that names them. */
-const ENVIRONMENT = z.object({
+const ENVIRONMENT_FIELDS = z.object({
   TOKILAKE_HOST: z.string().min(1).default("0.0.0.0"),
   TOKILAKE_PORT: wholeNumber(0, 65_535).default(19_981),
   TOKILAKE_PUBLIC_URL: z
@@ -143,6 +166,20 @@ const ENVIRONMENT = z.object({
   TOKILAKE_METRICS_TOKEN: z.string().min(16, "must have at least 16 characters").exactOptional(),
   TOKILAKE_TRUSTED_PROXIES: NETWORKS.default([]),
   TOKILAKE_PROXY_HEADER: oneOf(["x-forwarded-for", "forwarded"]).default("x-forwarded-for"),
+  TOKILAKE_REGISTRATION: oneOf(["open", "invite", "closed"]).default("invite"),
+  TOKILAKE_ADMIN_EMAIL: z.string().min(1).exactOptional(),
+  TOKILAKE_ADMIN_PASSWORD: z.string().min(1).exactOptional(),
+  TOKILAKE_SECRET_KEY: z
+    .string()
+    .regex(/^(?:[\da-f]{64}|[\w-]{43}=?)$/i, "must be 64 hex digits or 43 characters of base64url")
+    .exactOptional(),
+  TOKILAKE_SMTP_URL: z
+    .url({ protocol: /^smtps?$/, error: "must be an address with smtp:// or smtps://" })
+    .exactOptional(),
+  TOKILAKE_MAIL_FROM: z.string().min(3).exactOptional(),
+  TOKILAKE_MAX_GROUPS_PER_USER: wholeNumber(0, 1_000_000).default(20),
+  TOKILAKE_MAX_MEMBERS_PER_GROUP: wholeNumber(1, 1_000_000).default(1_000),
+  TOKILAKE_MAX_INVITES_PER_GROUP: wholeNumber(0, 1_000_000).default(100),
   TOKILAKE_DRAIN_GRACE_MS: wholeNumber(0, MAX_TIMEOUT_MS).default(30_000),
   TOKILAKE_CONNECT_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
   TOKILAKE_FIRST_TOKEN_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS).exactOptional(),
@@ -151,8 +188,22 @@ const ENVIRONMENT = z.object({
   TOKILAKE_REQUEST_LOG_MAX_ROWS: wholeNumber(1, 1_000_000_000).default(1_000_000),
 });
 
+/** One of the two is of no use. */
+const PAIRS = [
+  ["TOKILAKE_SMTP_URL", "TOKILAKE_MAIL_FROM"],
+  ["TOKILAKE_ADMIN_EMAIL", "TOKILAKE_ADMIN_PASSWORD"],
+] as const;
+
+const ENVIRONMENT = ENVIRONMENT_FIELDS.superRefine((settings, context) => {
+  for (const [one, other] of PAIRS) {
+    if ((settings[one] === undefined) === (settings[other] === undefined)) continue;
+    const [missing, given] = settings[one] === undefined ? [one, other] : [other, one];
+    context.addIssue({ code: "custom", path: [missing], message: `must be set with ${given}` });
+  }
+});
+
 /** The names of all of them. */
-export const VARIABLES: readonly string[] = Object.keys(ENVIRONMENT.shape);
+export const VARIABLES: readonly string[] = Object.keys(ENVIRONMENT_FIELDS.shape);
 
 type Environment = z.infer<typeof ENVIRONMENT>;
 
@@ -289,10 +340,27 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
     assumesTunnelV1: settings.TOKILAKE_ASSUME_TUNNEL_V1 === "true",
     metricsToken: settings.TOKILAKE_METRICS_TOKEN,
     trustedProxies: { networks: settings.TOKILAKE_TRUSTED_PROXIES, header: settings.TOKILAKE_PROXY_HEADER },
+    accounts: accountsOf(settings),
+    groups: {
+      maxGroupsPerUser: settings.TOKILAKE_MAX_GROUPS_PER_USER,
+      maxMembersPerGroup: settings.TOKILAKE_MAX_MEMBERS_PER_GROUP,
+      maxInvitesPerGroup: settings.TOKILAKE_MAX_INVITES_PER_GROUP,
+    },
     drainGraceMs: settings.TOKILAKE_DRAIN_GRACE_MS,
     timeouts: { ...DEFAULT_TIMEOUTS, ...file.timeouts, ...timeoutsOf(settings) },
     modelTimeouts: modelTimeoutsOf(file),
     requestLog: { maxRows: settings.TOKILAKE_REQUEST_LOG_MAX_ROWS },
+  };
+}
+
+function accountsOf(settings: Environment): AccountsConfig {
+  const { TOKILAKE_SMTP_URL: url, TOKILAKE_MAIL_FROM: from } = settings;
+  const { TOKILAKE_ADMIN_EMAIL: email, TOKILAKE_ADMIN_PASSWORD: password } = settings;
+  return {
+    registration: settings.TOKILAKE_REGISTRATION,
+    secretKey: settings.TOKILAKE_SECRET_KEY,
+    mail: url === undefined || from === undefined ? undefined : { url, from },
+    admin: email === undefined || password === undefined ? undefined : { email, password },
   };
 }
 
@@ -319,7 +387,7 @@ function modelTimeoutsOf(file: File): Readonly<Record<string, Partial<Timeouts>>
 
 /** A value as a message may show it: without passwords in addresses, and nothing of a token. */
 function shownValue(name: string, value: string): string {
-  if (name.endsWith("_TOKEN")) return "hidden";
+  if (/_(?:TOKEN|PASSWORD|KEY)$/.test(name)) return "hidden";
   return JSON.stringify(value.replace(/(:\/\/[^:@/]*):[^@]*@/, "$1:…@"));
 }
 

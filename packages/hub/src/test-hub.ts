@@ -93,6 +93,8 @@ export const TEST_CONFIG: HubConfig = {
   },
   assumesTunnelV1: false,
   publicUrl: undefined,
+  accounts: { registration: "open", secretKey: undefined, mail: undefined, admin: undefined },
+  groups: { maxGroupsPerUser: 100, maxMembersPerGroup: 1_000, maxInvitesPerGroup: 100 },
   metricsToken: undefined,
   trustedProxies: { networks: [], header: "x-forwarded-for" },
   drainGraceMs: 5_000,
