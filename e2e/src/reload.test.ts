@@ -48,10 +48,14 @@ class Asker {
   }
 }
 
+/** Fewer than there are clients, so that requests wait, and both hubs share them while one replaces the other. */
+const FEW_SLOTS = { TOKIAME_MAX_CONCURRENT: "4" };
+
 test("a hub that is reloaded under load", async (t) => {
-  await using system = await System.start(t, { hubFlags: ["--reloadable"] });
+  await using system = await System.start(t, { hubFlags: ["--reloadable"], workerEnv: FEW_SLOTS });
   const { access, hub } = system;
-  await system.addWorker("worker-b", { models: { simulated: system.engine.url, "only-b": system.engine.url } });
+  const models = { simulated: system.engine.url, "only-b": system.engine.url };
+  await system.addWorker("worker-b", { models, env: FEW_SLOTS });
   await system.listing("simulated", "only-b");
   const reload = async () => {
     const stopped = hub.process.findLine((line) => line.includes('"stopped"') || undefined);
