@@ -40,10 +40,25 @@ export async function seenGroup(db: Kysely<Schema>, actor: Actor, groupId: strin
   if (group === undefined) throw noGroup();
   const userId = userIdOf(actor);
   const found = userId === undefined ? undefined : await findMembership(db, { groupId, userId });
-  const membership = found && isActiveMembership(found, nowMs) ? found : undefined;
+  const standing = standingOf(actor, group, found, nowMs);
   const isOpen = group.kind === "public" && found?.status !== "banned";
-  if (membership === undefined && !isOpen && !seesAll(actor)) throw noGroup();
-  return { group, membership, canManage: isAdmin(actor) || (userId !== undefined && group.ownerId === userId) };
+  if (standing.membership === undefined && !isOpen && !seesAll(actor)) throw noGroup();
+  return standing;
+}
+
+/** What the actor is to a group, by what there is between them. */
+export function standingOf(
+  actor: Actor,
+  group: GroupRecord,
+  found: MembershipRecord | undefined,
+  nowMs: number,
+): Standing {
+  const isOwner = actor.kind === "user" && group.ownerId === actor.user.id;
+  return {
+    group,
+    membership: found && isActiveMembership(found, nowMs) ? found : undefined,
+    canManage: isOwner || isAdmin(actor),
+  };
 }
 
 /**

@@ -130,7 +130,7 @@ test("a member sees the group and changes nothing of it; a user who was banned d
   await banMember(groups, root, { groupId: open.id, userId: "user_bob" });
 
   assert.deepEqual([seen.membership?.role, seen.canManage], ["provider", false]);
-  assert.deepEqual(listed.map(({ slug }) => slug).toSorted(), ["all-of-us", "friends"]);
+  assert.deepEqual(listed.map(({ group: { slug } }) => slug).toSorted(), ["all-of-us", "friends"]);
   assert.deepEqual(changes, ["forbidden", "forbidden"]);
   assert.equal(await codeOf(readGroup(groups, bob, open.id)), "not_found");
 });

@@ -20,6 +20,7 @@ import {
   findMembership,
   isActiveMembership,
   type MembershipRecord,
+  membershipsOf,
   putMembership,
 } from "../store/membership-store.ts";
 import type { Page } from "../store/page.ts";
@@ -31,6 +32,7 @@ import {
   noGroup,
   seenGroup,
   seesAll,
+  standingOf,
   type Standing,
   userIdOf,
 } from "./group-access.ts";
@@ -104,11 +106,16 @@ export async function listGroups(
   actor: Actor,
   options: { readonly all: boolean },
   page: Page,
-): Promise<readonly GroupRecord[]> {
+): Promise<readonly Standing[]> {
+  const nowMs = deps.now();
+  const { db } = deps.database;
   const userId = userIdOf(actor);
   if (options.all && !seesAll(actor)) throw new AppError("forbidden", "Only whoever runs the hub sees all groups.");
-  const seenBy = options.all || userId === undefined ? undefined : { userId, nowMs: deps.now() };
-  return listGroupRecords(deps.database.db, seenBy, page);
+  const seenBy = options.all || userId === undefined ? undefined : { userId, nowMs };
+  const found = await listGroupRecords(db, seenBy, page);
+  const ids = found.map(({ id }) => id);
+  const memberships = userId === undefined ? undefined : await membershipsOf(db, userId, ids);
+  return found.map((group) => standingOf(actor, group, memberships?.get(group.id), nowMs));
 }
 
 /**

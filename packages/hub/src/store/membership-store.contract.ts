@@ -11,6 +11,7 @@ import {
   findMembership,
   isActiveMembership,
   listMembers,
+  membershipsOf,
   putMembership,
 } from "./membership-store.ts";
 
@@ -130,6 +131,21 @@ export function membershipStoreContract(
     assert.equal(await countMemberships(database.db, { groupId }, 999), 3);
     assert.equal(await countMemberships(database.db, { groupId }, 1000), 2);
     assert.equal(await countMemberships(database.db, { userId: "user_bob" }, 0), 1);
+  });
+
+  test(`${name}: what a user is to several groups is read at once`, async () => {
+    await using store = await openWithBob(open);
+    const { database } = store;
+    await addGroup(database, "group_other", { ownerId: "user_bob" });
+    await database.write((transaction) => endMembership(transaction, BOB, { status: "left", nowMs: 5 }));
+
+    const found = await membershipsOf(database.db, "user_bob", ["group_friends", "group_other", "group_operator"]);
+
+    assert.deepEqual([...found.values()].map(({ groupId, status }) => `${groupId} ${status}`).toSorted(), [
+      "group_friends left",
+      "group_other active",
+    ]);
+    assert.equal((await membershipsOf(database.db, "user_bob", [])).size, 0);
   });
 
   test(`${name}: what a user is in a deleted group does not count`, async () => {

@@ -73,6 +73,22 @@ export async function findMembership(
   return row && toMembership(row);
 }
 
+/** What there is between a user and several groups, active or not, by the groups' ids. */
+export async function membershipsOf(
+  db: Kysely<Schema>,
+  userId: string,
+  groupIds: readonly string[],
+): Promise<ReadonlyMap<string, MembershipRecord>> {
+  if (groupIds.length === 0) return new Map();
+  const rows = await db
+    .selectFrom("memberships")
+    .selectAll()
+    .where("user_id", "=", userId)
+    .where("group_id", "in", groupIds)
+    .execute();
+  return new Map(rows.map((row) => [row.group_id, toMembership(row)]));
+}
+
 /** The user is an active member from now on, whatever was before. The caller has checked that they may be. */
 export async function putMembership(
   { db, revision }: AccessTransaction,
