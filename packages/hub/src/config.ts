@@ -4,6 +4,8 @@ import { join, resolve } from "node:path";
 
 import * as z from "zod";
 
+import { isProviderVariable, PROVIDERS, type ProviderSettings, providersOf } from "./provider-config.ts";
+
 /** How long the hub waits for an upstream, in milliseconds. 0 never means "for ever"; every wait is bounded. */
 export interface Timeouts {
   /** Until a target accepts the request (the worker has connected to its engine). */
@@ -18,14 +20,18 @@ export interface Timeouts {
 
 /** Accounts, and how people come to have one. */
 export interface AccountsConfig {
-  /** Who may make an account: anybody, whoever has an invite, or nobody but those whom an administrator invites. */
+  /** Who may make an account: anybody, whoever has an invite, or nobody: then administrators make them. */
   readonly registration: "open" | "invite" | "closed";
+  /** Whether an address must be shown to be one's own before it signs in with a password. */
+  readonly requiresVerifiedEmail: boolean;
   /** 32 bytes as text; undefined: a file of the data folder holds them. */
   readonly secretKey: string | undefined;
   /** undefined: mails are written to the log, for the operator to pass on. */
   readonly mail: { readonly url: string; readonly from: string } | undefined;
   /** The first root, made at the first start; undefined: whoever opens the link in the log is. */
   readonly admin: { readonly email: string; readonly password: string } | undefined;
+  /** Other services that people sign in with. */
+  readonly providers: readonly ProviderSettings[];
 }
 
 /** How much users may make of groups. */
@@ -167,6 +173,7 @@ const ENVIRONMENT_FIELDS = z.object({
   TOKILAKE_TRUSTED_PROXIES: NETWORKS.default([]),
   TOKILAKE_PROXY_HEADER: oneOf(["x-forwarded-for", "forwarded"]).default("x-forwarded-for"),
   TOKILAKE_REGISTRATION: oneOf(["open", "invite", "closed"]).default("invite"),
+  TOKILAKE_EMAIL_VERIFICATION: oneOf(["auto", "required", "optional"]).default("auto"),
   TOKILAKE_ADMIN_EMAIL: z.string().min(1).exactOptional(),
   TOKILAKE_ADMIN_PASSWORD: z.string().min(1).exactOptional(),
   TOKILAKE_SECRET_KEY: z
@@ -202,7 +209,7 @@ const ENVIRONMENT = ENVIRONMENT_FIELDS.superRefine((settings, context) => {
   }
 });
 
-/** The names of all of them. */
+/** The names of all of them, but for those of sign-in providers. */
 export const VARIABLES: readonly string[] = Object.keys(ENVIRONMENT_FIELDS.shape);
 
 type Environment = z.infer<typeof ENVIRONMENT>;
@@ -219,9 +226,13 @@ const MODEL_NAME = z
 const FILE = z.strictObject({
   timeouts: TIMEOUTS.exactOptional(),
   models: z.record(MODEL_NAME, z.strictObject({ timeouts: TIMEOUTS })).exactOptional(),
+  providers: PROVIDERS.exactOptional(),
 });
 
 type File = z.infer<typeof FILE>;
+
+/** The file, its providers as the environment completes them. */
+type CompletedFile = Omit<File, "providers"> & { readonly providers: readonly ProviderSettings[] };
 
 /**
  * The configuration from the environment, the command line and the optional file; the command line wins, then the environment.
@@ -234,15 +245,18 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, fl
   // Defaults where the settings are wrong: the file is read all the same, for its own mistakes.
   const dataDir = resolve(settings?.TOKILAKE_DATA_DIR ?? flags["data-dir"] ?? env["TOKILAKE_DATA_DIR"] ?? "./data");
   const file = readFile(dataDir, flags.config ?? env["TOKILAKE_CONFIG"], mistakes);
-  if (settings === undefined || file === undefined) {
+  const providers = providersOf(env, file?.providers, mistakes);
+  if (settings === undefined || file === undefined || mistakes.length > 0) {
     throw new ConfigError(`The configuration has ${counted(mistakes.length, "mistake")}:\n${mistakes.join("\n")}`);
   }
-  return toConfig(settings, file, dataDir);
+  return toConfig(settings, { ...file, providers }, dataDir);
 }
 
 /** Variables of the environment that begin like ours and are none: most likely misspelt. */
 export function unknownVariables(env: Readonly<Record<string, string | undefined>>): readonly string[] {
-  return Object.keys(env).filter((name) => name.startsWith("TOKILAKE_") && !VARIABLES.includes(name));
+  return Object.keys(env).filter(
+    (name) => name.startsWith("TOKILAKE_") && !VARIABLES.includes(name) && !isProviderVariable(name),
+  );
 }
 
 /** The timeouts of one model: the exact name wins, then the longest prefix that matches, then the general ones. */
@@ -322,7 +336,7 @@ function issueText(issue: z.core.$ZodIssue): string {
   return issue.path.length === 0 ? message : `${issue.path.map(String).join(".")}: ${message}`;
 }
 
-function toConfig(settings: Environment, file: File, dataDir: string): HubConfig {
+function toConfig(settings: Environment, file: CompletedFile, dataDir: string): HubConfig {
   return {
     host: settings.TOKILAKE_HOST,
     port: settings.TOKILAKE_PORT,
@@ -340,7 +354,7 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
     assumesTunnelV1: settings.TOKILAKE_ASSUME_TUNNEL_V1 === "true",
     metricsToken: settings.TOKILAKE_METRICS_TOKEN,
     trustedProxies: { networks: settings.TOKILAKE_TRUSTED_PROXIES, header: settings.TOKILAKE_PROXY_HEADER },
-    accounts: accountsOf(settings),
+    accounts: accountsOf(settings, file.providers),
     groups: {
       maxGroupsPerUser: settings.TOKILAKE_MAX_GROUPS_PER_USER,
       maxMembersPerGroup: settings.TOKILAKE_MAX_MEMBERS_PER_GROUP,
@@ -353,13 +367,18 @@ function toConfig(settings: Environment, file: File, dataDir: string): HubConfig
   };
 }
 
-function accountsOf(settings: Environment): AccountsConfig {
+function accountsOf(settings: Environment, providers: readonly ProviderSettings[]): AccountsConfig {
   const { TOKILAKE_SMTP_URL: url, TOKILAKE_MAIL_FROM: from } = settings;
   const { TOKILAKE_ADMIN_EMAIL: email, TOKILAKE_ADMIN_PASSWORD: password } = settings;
+  const mail = url === undefined || from === undefined ? undefined : { url, from };
+  const verification = settings.TOKILAKE_EMAIL_VERIFICATION;
   return {
     registration: settings.TOKILAKE_REGISTRATION,
+    // Where no mail can be sent, to ask for it would keep everybody out.
+    requiresVerifiedEmail: verification === "auto" ? mail !== undefined : verification === "required",
     secretKey: settings.TOKILAKE_SECRET_KEY,
-    mail: url === undefined || from === undefined ? undefined : { url, from },
+    providers,
+    mail,
     admin: email === undefined || password === undefined ? undefined : { email, password },
   };
 }
@@ -381,7 +400,7 @@ function timeoutsOf(settings: Environment): Partial<Timeouts> {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-function modelTimeoutsOf(file: File): Readonly<Record<string, Partial<Timeouts>>> {
+function modelTimeoutsOf(file: Pick<File, "models">): Readonly<Record<string, Partial<Timeouts>>> {
   return Object.fromEntries(Object.entries(file.models ?? {}).map(([name, { timeouts }]) => [name, timeouts]));
 }
 

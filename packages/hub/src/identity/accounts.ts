@@ -1,3 +1,4 @@
+import type { AccountsConfig } from "../config.ts";
 import type { Log } from "../observe/log.ts";
 import type { Database } from "../store/database.ts";
 import type { HubSecret } from "./hub-secret.ts";
@@ -7,9 +8,6 @@ import type { PasswordHasher } from "./password-hasher.ts";
 import type { Provider } from "./provider.ts";
 import type { PublicUrl } from "./public-url.ts";
 import type { Tries } from "./tries.ts";
-
-/** Who may make an account: anybody, whoever has an invite, or nobody (an administrator's invite to the hub counts as one). */
-export type RegistrationMode = "open" | "invite" | "closed";
 
 /** What everything about accounts works with; made once by `hub.ts`. */
 export interface AccountsDeps {
@@ -28,8 +26,4 @@ export interface AccountsDeps {
   readonly settings: AccountsSettings;
 }
 
-export interface AccountsSettings {
-  readonly registration: RegistrationMode;
-  /** Whether an address must be shown to be one's own before it signs in with a password. */
-  readonly requiresVerifiedEmail: boolean;
-}
+export type AccountsSettings = Pick<AccountsConfig, "registration" | "requiresVerifiedEmail">;

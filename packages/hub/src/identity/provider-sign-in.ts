@@ -43,7 +43,7 @@ export async function beginProviderSignIn(
     readonly inviteCode?: string | undefined;
   },
 ): Promise<ProviderJourney> {
-  return beginJourney(deps, visitor, { ...wanted, linkTo: undefined });
+  return beginJourney(deps, visitor, wanted);
 }
 
 /** Begins to link an account elsewhere to the actor's. @throws AppError as above, `forbidden`, `confirmation_required` */
@@ -54,7 +54,7 @@ export async function beginLinking(
   wanted: { readonly provider: string; readonly returnTo?: string | undefined },
 ): Promise<ProviderJourney> {
   requireFresh(actor, deps.now());
-  return beginJourney(deps, visitor, { ...wanted, inviteCode: undefined, linkTo: actor.user.id });
+  return beginJourney(deps, visitor, { ...wanted, linkTo: actor.user.id });
 }
 
 /**
@@ -121,8 +121,8 @@ async function beginJourney(
   wanted: {
     readonly provider: string;
     readonly returnTo?: string | undefined;
-    readonly inviteCode: string | undefined;
-    readonly linkTo: string | undefined;
+    readonly inviteCode?: string | undefined;
+    readonly linkTo?: string | undefined;
   },
 ): Promise<ProviderJourney> {
   const provider = providerOf(deps, wanted.provider);

@@ -11,20 +11,8 @@ import {
 } from "openid-client";
 import * as z from "zod";
 
+import type { ProviderSettings } from "../provider-config.ts";
 import { normaliseEmail } from "./email.ts";
-
-/** Another service that people sign in with, as the operator set it up. */
-export interface ProviderSettings {
-  /** In addresses and settings: small letters, digits, hyphens. `github` is GitHub or a GitHub Enterprise server. */
-  readonly name: string;
-  /** For people. */
-  readonly label: string;
-  /** `https:`; `http:` on this machine only. */
-  readonly issuer: string;
-  readonly clientId: string;
-  /** undefined: a public client. */
-  readonly clientSecret: string | undefined;
-}
 
 /** Somebody who has shown a provider who he is. */
 export interface ProviderPerson {

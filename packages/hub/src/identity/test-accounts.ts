@@ -49,7 +49,9 @@ export interface TestAccounts extends AsyncDisposable {
 }
 
 /** A browser without any cookie of ours. */
-export function visitor(change: Partial<Visitor> & { readonly cookies?: Partial<Visitor["cookies"]> } = {}): Visitor {
+export function visitor(
+  change: Omit<Partial<Visitor>, "cookies"> & { readonly cookies?: Partial<Visitor["cookies"]> } = {},
+): Visitor {
   return {
     address: "192.0.2.1",
     userAgent: "browser",
