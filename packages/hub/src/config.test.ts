@@ -55,6 +55,30 @@ test("the command line wins over the environment, and an empty variable is not s
   assert.deepEqual([config.port, config.host, config.dataDir], [2, "0.0.0.0", folder.path]);
 });
 
+test("what belongs together must be set together, and no message shows a secret", () => {
+  const mistakeOf = (env: Record<string, string>): string => {
+    try {
+      readConfig(env);
+      return "none";
+    } catch (thrown) {
+      return thrown instanceof ConfigError ? thrown.message : String(thrown);
+    }
+  };
+
+  assert.match(
+    mistakeOf({ TOKILAKE_ADMIN_EMAIL: "a@b.c" }),
+    /TOKILAKE_ADMIN_PASSWORD must be set with TOKILAKE_ADMIN_EMAIL/,
+  );
+  assert.match(mistakeOf({ TOKILAKE_MAIL_FROM: "a@b.c" }), /TOKILAKE_SMTP_URL must be set with TOKILAKE_MAIL_FROM/);
+  assert.match(
+    mistakeOf({ TOKILAKE_SECRET_KEY: "hunter2" }),
+    /TOKILAKE_SECRET_KEY must be 64 hex digits.*\(it is hidden\)/,
+  );
+  assert.match(mistakeOf({ TOKILAKE_PUBLIC_URL: "hub.example" }), /TOKILAKE_PUBLIC_URL must be an address with http/);
+  const both = { TOKILAKE_ADMIN_EMAIL: "a@b.c", TOKILAKE_ADMIN_PASSWORD: "p" };
+  assert.deepEqual(readConfig(both).accounts.admin, { email: "a@b.c", password: "p" });
+});
+
 test("all mistakes come in one message, each by the name it was given", () => {
   using folder = temporaryFolder();
   writeFileSync(folder.file("tokilake.json"), JSON.stringify({ timeouts: { idleMs: -1, idle: 5 }, modles: {} }));
