@@ -29,6 +29,8 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: waiting for a slot", "packages/hub/src/routing/slot-queue.ts", "QUEUE_LIMITS"],
   ["The hub: targets and workers", "packages/hub/src/routing/dispatcher.ts", "REST_MS", "WORKERS_EXPECTED_MS"],
   ["The hub: draining", "packages/hub/src/hub-life.ts", "DRAIN"],
+  ["The hub: keys of a user", "packages/hub/src/identity/key-checks.ts", "KEY_LIMITS"],
+  ["The hub: rules of a key", "packages/hub/src/store/key-rules.ts", "KEY_RULES_LIMITS"],
   ["The hub: what a worker may announce", "packages/hub/src/fleet/announcement.ts", "ANNOUNCEMENT_LIMITS"],
   ["The admin API: bodies", "packages/hub/src/admin/answer-route.ts", "MAX_ADMIN_BODY_BYTES"],
   ["The admin API: requests", "packages/hub/src/admin/rate-limit.ts", "RATE_LIMITS"],

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 
-import { FREE_ADMISSION } from "./billing/admission.ts";
+import { LimitedAdmission } from "./billing/limited-admission.ts";
 import type { HubConfig } from "./config.ts";
 import { AppError } from "./errors.ts";
 import { Fleet } from "./fleet/fleet.ts";
+import type { ModelClaims } from "./fleet/serving.ts";
 import { openWorkerDoor } from "./fleet/worker-door.ts";
 import { ClientAddresses } from "./http/client-address.ts";
 import { ClientConnections } from "./http/client-connections.ts";
@@ -28,8 +29,10 @@ import { MemoryBudget } from "./relay/memory-budget.ts";
 import { OPERATIONS } from "./relay/operation.ts";
 import { relayWebSocket } from "./relay/relay-websocket.ts";
 import { relay, type RelayDeps } from "./relay/relay.ts";
+import type { Run } from "./relay/run.ts";
 import { SpoolRoom } from "./relay/spool.ts";
 import { Dispatcher, type DispatcherOptions, WORKERS_EXPECTED_MS } from "./routing/dispatcher.ts";
+import { UsableModels } from "./routing/usable-models.ts";
 import type { Database } from "./store/database.ts";
 
 /** What the hub takes from the outside world. `main.ts` passes the real ones; tests pass their own. */
@@ -47,7 +50,9 @@ export interface HubDeps {
   /** It takes the place of a hub that runs, whose workers come over. Default: false. */
   readonly isSuccessor?: boolean;
   /** Models that workers served shortly before: offline until they are back. Default: none. */
-  readonly servedLately?: readonly string[];
+  readonly servedLately?: readonly { readonly groupId: string; readonly model: string }[];
+  /** Whose model names they are in each group. Default: whoever serves in a group serves any name. */
+  readonly claims?: ModelClaims;
 }
 
 export interface Hub {
@@ -70,8 +75,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const hubId = `hub-${randomUUID()}`;
   const life = new HubLife(config);
   const active = new ActiveRuns();
-  const dispatcher: Dispatcher = new Dispatcher({ models: () => fleet.models, ...waitingRules(deps) });
-  const fleet: Fleet = new Fleet({ ...deps, onRoom: (target) => dispatcher.offer(target) });
+  const { fleet, dispatcher } = openFleet(deps, active);
   const addresses = new ClientAddresses(config.trustedProxies);
   const failures = new FailedAttempts(() => performance.now());
   const strangers = new StrangerSockets();
@@ -95,7 +99,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     addresses,
     failures,
     strangers,
-    admission: FREE_ADMISSION,
+    admission: new LimitedAdmission(() => performance.now()),
     active,
     requestLog: requestLogOf(deps, admin),
     now,
@@ -107,7 +111,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const door = { log, now, isDraining: () => !life.isOpen, isOver: () => life.isOver };
   const router = new Router([
     ...relayRoutes(journey),
-    ...modelRoutes(journey, fleet.models),
+    ...modelRoutes(journey, new UsableModels(fleet.models)),
     ...healthRoutes(metrics, { isReady: () => life.isOpen, metricsToken: config.metricsToken, door: journey }),
   ]);
   const upgrade = upgrading(
@@ -115,12 +119,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   );
   const server = createHttpServer({ router, admin, addresses, strangers, ...door, upgrade });
 
-  const forgetKeys = keys.onEnded((end) => {
-    if (end.groupId === undefined) fleet.closeKey(end);
-    if (end.groupId === undefined && end.reason !== "rotated") {
-      active.cancelKey(end.keyId, () => keyRefusal(end.reason));
-    }
-  });
+  const forgetKeys = followKeys(keys, fleet, active);
   metrics.read({ ...tunnelGauges(workers, fleet, life), ...requestGauges(journey) });
 
   const parts = { server, clients: new ClientConnections(server), workers, active };
@@ -134,18 +133,51 @@ function livingHub(
 ): Hub {
   return {
     listen: async () => {
-      await admin?.api.ready();
+      await admin?.ready();
       return life.listen(parts);
     },
-    drain: () => {
-      admin?.endStreams();
+    drain: async () => {
+      await admin?.end();
       return life.drain(parts).finally(forgetKeys);
     },
-    close: () => {
-      admin?.endStreams();
+    close: async () => {
+      await admin?.end();
       return life.close(parts).finally(forgetKeys);
     },
   };
+}
+
+/** The workers, and who gives their slots to requests: each tells the other. */
+function openFleet(deps: HubDeps, active: ActiveRuns): { readonly fleet: Fleet; readonly dispatcher: Dispatcher } {
+  const { log, keys, now } = deps;
+  const dispatcher: Dispatcher = new Dispatcher({ models: () => fleet.models, ...waitingRules(deps) });
+  const fleet: Fleet = new Fleet({
+    log,
+    now,
+    groupsToServe: (worker, named) => keys.groupsToServe(worker, named),
+    claims: deps.claims,
+    onRoom: (target) => dispatcher.offer(target),
+    onLost: (target, groupId) => active.endAt(target, groupId),
+  });
+  for (const { groupId, model } of deps.servedLately ?? []) fleet.models.remember(groupId, [model]);
+  return { fleet, dispatcher };
+}
+
+/** What runs ends when its key, or its owner's right to be in the group, does. Returns the end of it. */
+function followKeys(keys: KeyRing, fleet: Fleet, active: ActiveRuns): () => void {
+  const ends = [
+    keys.onEnded((end) => {
+      const { keyId, groupId, reason } = end;
+      const cancel = (isMeant?: (run: Run) => boolean): void =>
+        active.cancelKey(keyId, () => keyRefusal(reason), isMeant);
+      if (groupId !== undefined) return cancel((run) => run.groupId === groupId);
+      fleet.closeKey(end);
+      if (reason !== "rotated") cancel();
+    }),
+    keys.onWorkerChanged((keyId) => fleet.decideKey(keyId)),
+    keys.onGroupChanged((groupId) => fleet.decideGroup(groupId)),
+  ];
+  return () => ends.forEach((end) => end());
 }
 
 /** Each record is also told to those who watch the usage of their keys. */

@@ -272,7 +272,7 @@ function channelErrorOf(error: TunnelError): ChannelError {
 
 /** An attempt that the hub itself gave up. */
 function retryOfOurs(error: AppError): Retry {
-  return error.code === "upstream_timeout" ? "unless-content" : "never";
+  return error.code === "upstream_timeout" || error.code === "worker_lost" ? "unless-content" : "never";
 }
 
 function resetCodeOf(reason: unknown): TunnelErrorCode {

@@ -1,6 +1,6 @@
 import { type HubConfig, unknownVariables } from "../config.ts";
-import { REMEMBERED } from "../fleet/model-index.ts";
-import { createHub } from "../hub.ts";
+import { REMEMBERED } from "../fleet/catalogue.ts";
+import { createHub, type HubDeps } from "../hub.ts";
 import { Directory } from "../identity/directory.ts";
 import { BatchedRequestLog } from "../observe/batched-request-log.ts";
 import { type Log, openLog } from "../observe/log.ts";
@@ -44,7 +44,7 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
   });
 
   const isSuccessor = options.env[SUCCESSOR_VARIABLE] !== undefined;
-  const servedLately = await modelsServedLately(store.requestLog);
+  const servedLately = await modelsServedLately(store.requestLog, keys);
   const { database } = store;
   const clocks = { now: Date.now, random: Math.random };
   const hub = createHub(config, { log, keys, database, requestLog, metrics, ...clocks, isSuccessor, servedLately });
@@ -65,12 +65,16 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
 }
 
 /** So that a hub that comes back after a crash can tell a model whose workers are on their way from one that nobody knows. */
-async function modelsServedLately(log: RequestLogStore): Promise<readonly string[]> {
+async function modelsServedLately(log: RequestLogStore, keys: Directory): Promise<HubDeps["servedLately"] & object> {
   const sinceMs = Date.now() - REMEMBERED.forMs;
   const served = (await log.recent(RECENT_REQUESTS)).filter(
     ({ outcome, startedAtMs }) => outcome === "complete" && startedAtMs >= sinceMs,
   );
-  return [...new Set(served.flatMap(({ model }) => model ?? []))];
+  return served.flatMap(({ keyId = "", model }) => {
+    // With two groups it is not known which of them answered. It is told to nobody then.
+    const [groupId, ...more] = keys.principalOf(keyId)?.groupIds ?? [];
+    return groupId === undefined || model === undefined || more.length > 0 ? [] : { groupId, model };
+  });
 }
 
 function warnOfStart(log: Log, keys: Directory, env: ServeOptions["env"]): void {

@@ -6,6 +6,8 @@ export const ANNOUNCEMENT_LIMITS = {
   maxTargets: 256,
   maxRoutes: 100,
   maxNameBytes: 256,
+  /** Groups that it names. */
+  maxGroups: 100,
   /** All workers of one key together; a model on two targets counts twice. Worst case: about 30 MB a key. */
   maxModelsPerKey: 50_000,
 } as const;
@@ -34,6 +36,8 @@ const target = z.object({
 
 const models = z.object({
   kind: z.literal("models"),
+  /** Ids or slugs of the groups that it wants to serve. Absent: all that it may. */
+  groups: z.array(name).max(ANNOUNCEMENT_LIMITS.maxGroups).exactOptional(),
   targets: listOf(target, ANNOUNCEMENT_LIMITS.maxTargets),
   models: listOf(z.object({ id: name, target: name }), ANNOUNCEMENT_LIMITS.maxModels),
 });

@@ -7,7 +7,7 @@ import {
 } from "@tokilake/tunnel";
 
 import type { StreamOpener } from "../channels/tunnel-channel.ts";
-import type { Principal } from "../identity/key-ring.ts";
+import type { Principal } from "../identity/principal.ts";
 import type { FleetTarget, TargetOwner } from "./fleet-target.ts";
 
 export type WorkerSession = TunnelSession<Principal>;
@@ -15,13 +15,32 @@ export type WorkerSession = TunnelSession<Principal>;
 /** One process of a worker: what it serves, and the sessions that lead there. A process of version 1 has one session. */
 export class FleetWorker implements TargetOwner, StreamOpener {
   readonly workerId: string;
+  /** Of its key. */
+  readonly principal: Principal;
   readonly targets = new Map<string, FleetTarget>();
   /** In its last announcement. */
   modelCount = 0;
+  /** The groups that it asks to serve, by ids and slugs; undefined: all that it may. */
+  namedGroups: readonly string[] | undefined;
+  /** Where it serves. */
+  groupIds: readonly string[] = [];
+  /** By group: names of models that its owner may serve there, as far as that was found out. */
+  readonly allowed = new Map<string, ReadonlySet<string>>();
+  /** Grows with each decision about it, and with its end: what belongs to an older one is void. */
+  decision = 0;
   readonly #sessions = new Set<WorkerSession>();
 
-  constructor(workerId: string) {
+  constructor(workerId: string, principal: Principal) {
     this.workerId = workerId;
+    this.principal = principal;
+  }
+
+  get userId(): string | undefined {
+    return this.principal.userId;
+  }
+
+  get sessions(): ReadonlySet<WorkerSession> {
+    return this.#sessions;
   }
 
   get isAccepting(): boolean {
@@ -76,6 +95,11 @@ export class FleetWorker implements TargetOwner, StreamOpener {
 }
 
 /** Sessions of the same process have the same one. */
-export function processOf({ workerId, instanceId }: Registration): string {
-  return JSON.stringify([workerId, instanceId]);
+export function processOf({ userId }: Principal, { workerId, instanceId }: Registration): string {
+  return JSON.stringify([userId ?? "", workerId, instanceId]);
+}
+
+/** A worker's name among all: two owners may call their workers the same. */
+export function nameOf({ userId }: Principal, { workerId }: Registration): string {
+  return JSON.stringify([userId ?? "", workerId]);
 }

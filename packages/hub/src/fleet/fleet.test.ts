@@ -7,12 +7,15 @@ import type { ChannelRequest, RequestBody } from "../channels/channel.ts";
 import { testPrincipal } from "../identity/test-principal.ts";
 import { SilentLog } from "../observe/silent-log.ts";
 import { Dispatcher } from "../routing/dispatcher.ts";
+import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
 import type { FleetTarget } from "./fleet-target.ts";
 import type { WorkerSession } from "./fleet-worker.ts";
 import { Fleet } from "./fleet.ts";
 
 const NEVER = new AbortController().signal;
 const WISH = {
+  principal: testPrincipal("k"),
+  groupIds: [OPERATOR_GROUP_ID],
   model: "m",
   method: "POST" as const,
   path: "/v1/chat/completions",
@@ -69,7 +72,14 @@ function fleetWith(...sessions: readonly FakeSession[]): {
   rooms: FleetTarget[];
 } {
   const rooms: FleetTarget[] = [];
-  const fleet = new Fleet({ log: new SilentLog(), now: () => 0, onRoom: (target) => rooms.push(target) });
+  const fleet = new Fleet({
+    log: new SilentLog(),
+    now: () => 0,
+    groupsToServe: () => [OPERATOR_GROUP_ID],
+    claims: undefined,
+    onRoom: (target) => rooms.push(target),
+    onLost: () => {},
+  });
   for (const session of sessions) fleet.add(session);
   return {
     fleet,
@@ -79,7 +89,7 @@ function fleetWith(...sessions: readonly FakeSession[]): {
 }
 
 function targetsOf(fleet: Fleet, model = "m"): FleetTarget[] {
-  return [...(fleet.models.targetsOf(model) ?? [])];
+  return [...(fleet.models.in(OPERATOR_GROUP_ID)?.targetsOf(model) ?? [])];
 }
 
 async function ask(fleet: Fleet, body: RequestBody = SMALL): Promise<void> {
@@ -129,7 +139,7 @@ test("a session that is lost leaves the target to the others, the last one takes
   fleet.remove(second);
 
   assert.deepEqual(afterOne, [target]);
-  assert.deepEqual([targetsOf(fleet), fleet.models.isEmpty, target?.isAccepting], [[], true, false]);
+  assert.deepEqual([targetsOf(fleet), fleet.models.in(OPERATOR_GROUP_ID), target?.isAccepting], [[], undefined, false]);
 });
 
 test("a slot that comes back finds the requests that still run counted", async () => {
@@ -207,10 +217,7 @@ test("the last announcement of any session counts, also after the session that b
   fleet.remove(second);
   fleet.update(first, { kind: "load", targets: [{ name: "e", running: 1 }] });
 
-  assert.deepEqual(
-    fleet.models.list().map(({ id }) => id),
-    ["n"],
-  );
+  assert.deepEqual([...(fleet.models.in(OPERATOR_GROUP_ID)?.models ?? [])], ["n"]);
   assert.equal(targetsOf(fleet, "n")[0]?.reported?.running, 1);
 });
 
@@ -246,9 +253,9 @@ test("the workers of one key announce 50,000 models together; a list that is too
   fleet.admit(late.identity, late.registration);
   fleet.add(late);
   fleet.update(first, announced([...list(0, 4_999), "x"]));
-  assert.equal(fleet.models.targetsOf("x"), undefined);
+  assert.deepEqual(targetsOf(fleet, "x"), []);
   fleet.remove(sessions[1] ?? assert.fail());
   fleet.update(first, announced([...list(0, 4_999), "x"]));
 
-  assert.equal(fleet.models.targetsOf("x")?.size, 1);
+  assert.equal(targetsOf(fleet, "x").length, 1);
 });

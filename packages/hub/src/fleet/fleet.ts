@@ -9,19 +9,16 @@ import {
   type ModelsAnnouncement,
   parseAnnouncement,
 } from "./announcement.ts";
+import { Catalogue } from "./catalogue.ts";
 import { FleetTarget } from "./fleet-target.ts";
-import { FleetWorker, processOf, type WorkerSession } from "./fleet-worker.ts";
-import { ModelIndex } from "./model-index.ts";
+import { FleetWorker, nameOf, processOf, type WorkerSession } from "./fleet-worker.ts";
+import { Serving, type ServingDeps } from "./serving.ts";
 
 const TOO_MANY_MODELS_RETRY_MS = 60_000;
 
-export interface FleetDeps {
+export interface FleetDeps extends ServingDeps {
   readonly log: Log;
   readonly now: () => number;
-  /** A target appeared, or may take more than before. */
-  readonly onRoom: (target: FleetTarget) => void;
-  /** Models that workers served shortly before this hub's start: offline for now, not unknown. */
-  readonly servedLately?: readonly string[];
 }
 
 export interface FleetTraffic {
@@ -33,12 +30,13 @@ export interface FleetTraffic {
 
 /** The connected workers and what they serve. Everything is in memory and true at once: no worker, no entry. */
 export class Fleet {
-  readonly models: ModelIndex;
+  readonly models: Catalogue;
   readonly #deps: FleetDeps;
+  readonly #serving: Serving;
   /** By session: those of one process share the worker behind it. */
   readonly #workers = new Map<WorkerSession, FleetWorker>();
   readonly #processes = new Map<string, FleetWorker>();
-  /** Who holds each name that is connected. A name is free again when its last session ends. */
+  /** Which key holds each name that is connected (`nameOf`). A name is free again when its last session ends. */
   readonly #owners = new Map<string, { readonly keyId: string; sessions: number }>();
   /** Models announced by the workers of each key. */
   readonly #modelCounts = new Map<string, number>();
@@ -46,8 +44,8 @@ export class Fleet {
 
   constructor(deps: FleetDeps) {
     this.#deps = deps;
-    this.models = new ModelIndex(deps.now);
-    this.models.remember(deps.servedLately ?? []);
+    this.models = new Catalogue(deps.now);
+    this.#serving = new Serving(this.models, deps);
   }
 
   /** Bytes on all sessions there ever were, and what runs on those that are open. */
@@ -67,16 +65,16 @@ export class Fleet {
   /**
    * Decides whether a worker may register, before anything changes.
    *
-   * @throws TunnelRefusal when another key holds the name, or the announcement is not valid.
+   * @throws TunnelRefusal when another key of the same owner holds the name, or the announcement is not valid.
    */
   admit(principal: Principal, registration: Registration): void {
     const { workerId } = registration;
-    const owner = this.#owners.get(workerId);
+    const owner = this.#owners.get(nameOf(principal, registration));
     if (owner !== undefined && owner.keyId !== principal.keyId) {
       throw new TunnelRefusal({
         status: 409,
         code: "name-taken",
-        message: `the worker name "${workerId}" is in use by another key; choose another namespace`,
+        message: `the worker name "${workerId}" is in use by another key of yours; choose another namespace`,
         fatal: true,
       });
     }
@@ -91,15 +89,16 @@ export class Fleet {
 
   /** A session more of a worker that is there already leads to the same targets, and brings what the worker serves now. */
   add(session: WorkerSession): void {
-    const { workerId } = session.registration;
-    const process = processOf(session.registration);
-    const worker = this.#processes.get(process) ?? new FleetWorker(workerId);
+    const { identity, registration } = session;
+    const process = processOf(identity, registration);
+    const worker = this.#processes.get(process) ?? new FleetWorker(registration.workerId, identity);
     this.#processes.set(process, worker);
     this.#workers.set(session, worker);
     worker.add(session);
-    const owner = this.#owners.get(workerId) ?? { keyId: session.identity.keyId, sessions: 0 };
+    const name = nameOf(identity, registration);
+    const owner = this.#owners.get(name) ?? { keyId: identity.keyId, sessions: 0 };
     owner.sessions += 1;
-    this.#owners.set(workerId, owner);
+    this.#owners.set(name, owner);
     this.update(session, session.registration.details);
   }
 
@@ -132,12 +131,13 @@ export class Fleet {
     if (worker === undefined) return;
     this.#workers.delete(session);
     worker.remove(session);
-    this.#disown(session.registration.workerId);
+    this.#disown(nameOf(session.identity, session.registration));
     const { received, sent } = this.#endedTraffic;
     this.#endedTraffic = { received: received + session.bytesReceived, sent: sent + session.bytesSent };
     if (!worker.isGone) return;
-    this.#processes.delete(processOf(session.registration));
-    for (const target of worker.targets.values()) this.models.set(target, new Set());
+    this.#processes.delete(processOf(session.identity, session.registration));
+    worker.decision += 1;
+    for (const target of worker.targets.values()) this.models.remove(target);
     this.#countModels(session.identity.keyId, worker, 0);
   }
 
@@ -151,16 +151,29 @@ export class Fleet {
     }
   }
 
-  #disown(workerId: string): void {
-    const owner = this.#owners.get(workerId);
+  /** Where workers with the key may serve, or what, may have changed. */
+  decideKey(keyId: string): void {
+    for (const worker of this.#processes.values()) if (worker.principal.keyId === keyId) this.#serving.decide(worker);
+  }
+
+  /** Who may serve in the group, or what, may have changed. */
+  decideGroup(groupId: string): void {
+    for (const worker of this.#processes.values()) {
+      const mayServe = this.#deps.groupsToServe(worker.principal, worker.namedGroups).includes(groupId);
+      if (mayServe || worker.groupIds.includes(groupId)) this.#serving.decide(worker);
+    }
+  }
+
+  #disown(name: string): void {
+    const owner = this.#owners.get(name);
     if (owner === undefined) return;
     owner.sessions -= 1;
-    if (owner.sessions === 0) this.#owners.delete(workerId);
+    if (owner.sessions === 0) this.#owners.delete(name);
   }
 
   /** @throws TunnelRefusal */
   #checkRoom(principal: Principal, registration: Registration, models: number): void {
-    if (this.#hasRoom(principal.keyId, this.#processes.get(processOf(registration)), models)) return;
+    if (this.#hasRoom(principal.keyId, this.#processes.get(processOf(principal, registration)), models)) return;
     throw new TunnelRefusal({
       status: 429,
       code: "too-many-models",
@@ -188,7 +201,7 @@ export class Fleet {
     for (const model of announced.models) modelsOf.get(model.target)?.add(model.id);
     for (const [name, target] of targets) {
       if (modelsOf.has(name)) continue;
-      this.models.set(target, new Set());
+      this.models.remove(target);
       targets.delete(name);
     }
     for (const each of announced.targets) {
@@ -196,9 +209,10 @@ export class Fleet {
       target.slots = each.slots;
       target.routes = each.routes === undefined ? undefined : new Set(each.routes);
       targets.set(each.name, target);
-      this.models.set(target, modelsOf.get(each.name) ?? new Set());
-      this.#deps.onRoom(target);
+      target.announced = modelsOf.get(each.name) ?? new Set();
     }
+    worker.namedGroups = announced.groups;
+    this.#serving.decide(worker);
   }
 }
 

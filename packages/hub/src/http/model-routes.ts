@@ -1,15 +1,16 @@
 import { AppError } from "../errors.ts";
+import type { Principal } from "../identity/principal.ts";
 import { authenticate, type AuthenticateDeps } from "./authenticate.ts";
 import type { Exchange } from "./exchange.ts";
 import { answerJson } from "./json-reply.ts";
 import type { Route } from "./router.ts";
 
-/** What the model routes ask of the fleet. */
+/** What the model routes ask: what is served now to whoever has a key. */
 export interface ModelDirectory {
   /** Sorted by name. */
-  list(): readonly { readonly id: string; readonly sinceMs: number }[];
-  /** Undefined when no worker serves it now. */
-  sinceMs(model: string): number | undefined;
+  list(principal: Principal): readonly { readonly id: string; readonly sinceMs: number }[];
+  /** Undefined when nobody serves it to them now. */
+  sinceMs(principal: Principal, model: string): number | undefined;
 }
 
 /** GET /v1/models and /v1/models/:id (OpenAI API reference, "Models"). An id may contain "/", as it is or as %2F. */
@@ -19,10 +20,10 @@ export function modelRoutes(door: AuthenticateDeps, models: ModelDirectory): rea
       method: "GET",
       path: "/v1/models",
       handler: (exchange) => {
-        authenticate(door, exchange.request);
+        const principal = authenticate(door, exchange.request);
         answerJson(exchange, 200, {
           object: "list",
-          data: models.list().map(({ id, sinceMs }) => modelObject(id, sinceMs)),
+          data: models.list(principal).map(({ id, sinceMs }) => modelObject(id, sinceMs)),
         });
       },
     },
@@ -30,9 +31,9 @@ export function modelRoutes(door: AuthenticateDeps, models: ModelDirectory): rea
       method: "GET",
       path: "/v1/models/*",
       handler: (exchange) => {
-        authenticate(door, exchange.request);
+        const principal = authenticate(door, exchange.request);
         const id = modelIdOf(exchange);
-        const sinceMs = models.sinceMs(id);
+        const sinceMs = models.sinceMs(principal, id);
         if (sinceMs === undefined) {
           throw new AppError(
             "model_not_found",

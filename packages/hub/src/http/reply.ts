@@ -26,7 +26,7 @@ export class Reply {
   /** The client waits to be asked for its body (`Expect: 100-continue`), so none of it is on the way. */
   isBodyHeldBack = false;
   readonly #response: ServerResponse;
-  readonly #common: readonly string[];
+  #common: readonly string[];
   #form: ReplyForm = { is: "unsent" };
   #bytes = 0;
   #keepAlive: NodeJS.Timeout | undefined;
@@ -39,6 +39,11 @@ export class Reply {
     this.#response = response;
     this.requestId = requestId;
     this.#common = common;
+  }
+
+  /** `headers`: names and values in turn, that go with the head, whichever it will be. */
+  addHeaders(headers: readonly string[]): void {
+    if (headers.length > 0) this.#common = [...this.#common, ...headers];
   }
 
   get form(): ReplyForm {

@@ -77,6 +77,11 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
     return this.#keys.size - this.#revoked;
   }
 
+  /** undefined: there is no such key. */
+  principalOf(keyId: string): Principal | undefined {
+    return this.#keys.get(keyId);
+  }
+
   identify(secret: string, kind: KeyKind, addressOf: () => string): Identification {
     if (secret.length > MAX_SECRET_LENGTH) return UNKNOWN;
     const hash = hashOfSecret(secret);
@@ -96,10 +101,13 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
     if (key === undefined || endOf(key, nowMs) !== undefined) return [];
     const { owner, rules } = key;
     const found = owner.memberships.filter((each) => each.provides(nowMs)).map(({ group }) => group);
-    // Public groups of the operator's are served when that is said: nobody's GPU is open to all by default.
-    const isSaid = named !== undefined || rules.serveGroups !== undefined;
-    if (owner.isOperator)
-      found.push(...(isSaid ? this.#groups.values() : [this.#group(OPERATOR_GROUP_ID)]).filter(isOperators));
+    if (owner.isOperator) {
+      // Public groups of the operator's are served when that is said: nobody's GPU is open to all by default.
+      const isSaid = named !== undefined || rules.serveGroups !== undefined;
+      const operators = isSaid ? this.#groups.values() : [this.#group(OPERATOR_GROUP_ID)];
+      const banned = new Set(owner.memberships.filter(({ status }) => status === "banned").map(({ group }) => group));
+      for (const group of operators) if (isOperators(group) && !banned.has(group)) found.push(group);
+    }
     const wanted = found.filter(({ id, slug }) => {
       return (
         rules.serveGroups?.includes(id) !== false && (named === undefined || named.includes(id) || named.includes(slug))
@@ -154,6 +162,7 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
 
   takeMembership(row: MembershipAccess): void {
     const membership = this.#user(row.userId).membershipIn(this.#group(row.groupId));
+    const provided = membership.provides(this.#now());
     this.#telling(keysOf(membership), () => {
       membership.role = row.role;
       membership.status = row.status;
@@ -162,6 +171,8 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
       membership.ownLimits = row.limits;
     });
     this.#tellWorkersOf(membership.user);
+    // The names that they kept are free for others now.
+    if (provided && !membership.provides(this.#now())) this.#groupChanged.tell(row.groupId);
   }
 
   takeKey(row: KeyAccess): void {
@@ -245,6 +256,7 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
     if (item instanceof KeyEntry) return this.#telling([item], () => {}, beforeMs);
     this.#telling(keysOf(item), () => (item.isOver = true), beforeMs);
     this.#tellWorkersOf(item.user);
+    if (item.role !== "member") this.#groupChanged.tell(item.group.id);
   }
 
   /** Makes a change, and tells which of `keys` were good before and are not now. */

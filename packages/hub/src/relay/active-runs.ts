@@ -1,4 +1,5 @@
-import type { AppError } from "../errors.ts";
+import { AppError } from "../errors.ts";
+import type { FleetTarget } from "../fleet/fleet-target.ts";
 import type { Run } from "./run.ts";
 
 /** The requests that run now, by the key they belong to. */
@@ -27,6 +28,14 @@ export class ActiveRuns {
   /** @param isMeant Left out: all of the key's requests. */
   cancelKey(keyId: string, reason: () => AppError, isMeant: (run: Run) => boolean = () => true): void {
     for (const run of this.#byKey.get(keyId) ?? []) if (isMeant(run)) run.cancel(reason());
+  }
+
+  /** `target` answers no more for the group: what waits for its first content is asked elsewhere, what has begun fails. */
+  endAt(target: FleetTarget, groupId: string): void {
+    const gone = new AppError("worker_lost", "The worker that answered may not serve this group any more.");
+    for (const runs of this.#byKey.values()) {
+      for (const run of runs) if (run.target === target && run.groupId === groupId) run.giveUp(gone);
+    }
   }
 
   cancelAll(reason: () => AppError): void {

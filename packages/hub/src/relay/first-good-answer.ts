@@ -1,3 +1,4 @@
+import type { Hold } from "../billing/admission.ts";
 import type { ChannelError } from "../channels/channel.ts";
 import { AppError } from "../errors.ts";
 import type { FleetTarget } from "../fleet/fleet-target.ts";
@@ -28,6 +29,7 @@ export interface AttemptDeps {
 
 export interface AttemptPlan<A> {
   readonly run: Run;
+  readonly hold: Hold;
   readonly model: string;
   readonly deadline: Deadline;
   readonly firstTokenMs: number;
@@ -43,7 +45,8 @@ export interface AttemptPlan<A> {
  * @throws AppError when no target can be asked, or the last failure when all that were asked failed.
  */
 export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>): Promise<A | HeldAnswer> {
-  const { run, model, deadline } = plan;
+  const { run, hold, model, deadline } = plan;
+  const { principal } = hold;
   const { method, path } = run.operation;
   const tried = new Set<FleetTarget>();
   const secondChances = new SecondChances(deps.dispatcher);
@@ -51,10 +54,14 @@ export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>
   for (;;) {
     const signal = run.beginAttempt();
     const { maxWaitMs } = secondChances;
-    const wish = { model, method, path, tried, isRetry: last !== undefined, maxWaitMs };
-    const target = await deps.dispatcher.acquire(wish, signal);
-    if (target === undefined) return lastWord(last);
-    run.take(target);
+    const isRetry = last !== undefined;
+    const groupIds = entered(hold, isRetry);
+    const wish = { principal, groupIds, model, method, path, tried, isRetry, maxWaitMs };
+    const place = await deps.dispatcher.acquire(wish, signal);
+    if (place === undefined) return lastWord(last);
+    const { target } = place;
+    run.take(place);
+    hold.took(place.groupId);
     deadline.expect(plan.firstTokenMs, () => silent(plan.firstTokenMs));
     const askedAt = performance.now();
     const result = await plan.ask(target, signal);
@@ -67,6 +74,16 @@ export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>
     const isLast = tried.size === MAX_ATTEMPTS || !mayRetry(result.failure, deps.retry, plan);
     if (isLast) return lastWord(last);
     run.releaseSlot(deps.dispatcher);
+  }
+}
+
+/** @throws AppError when limits keep the request out, unless a failure is known that says more. */
+function entered(hold: Hold, isRetry: boolean): readonly string[] {
+  try {
+    return hold.enter();
+  } catch (thrown) {
+    if (isRetry) return [];
+    throw thrown;
   }
 }
 

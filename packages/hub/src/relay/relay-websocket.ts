@@ -14,7 +14,7 @@ import { headersForHandshake, headerOf } from "./headers.ts";
 import { MessageMemory } from "./message-memory.ts";
 import { pump, workerHeader } from "./pump.ts";
 import { RealtimeMeter } from "./realtime-meter.ts";
-import { enter, type RelayDeps, settle } from "./relay.ts";
+import { admit, enter, type RelayDeps, settle } from "./relay.ts";
 import { Run } from "./run.ts";
 
 /** The engine's answer to a handshake. Its worker waits 10 s for it. */
@@ -36,7 +36,6 @@ const PING_HELD_EVERY_MS = 100;
  */
 export async function relayWebSocket(deps: RelayDeps, path: string, exchange: HandshakeExchange): Promise<void> {
   const run = new Run({ method: "GET", path, dialect: "plain" }, exchange.reply, deps.now());
-  let hold: Hold | undefined;
   exchange.reply.onGone(() => run.cancel(new AppError("client_closed")));
   try {
     const handshake = readHandshake(exchange.request.headers);
@@ -45,13 +44,13 @@ export async function relayWebSocket(deps: RelayDeps, path: string, exchange: Ha
     enter(deps, run);
     const model = modelOf(exchange.query);
     run.view = { ...NO_BODY, model };
-    hold = deps.admission.admit({ requestId: run.requestId, principal, model, maxTokens: undefined });
-    await connect(deps, { run, handshake, exchange, model });
+    const hold = admit(deps, run, { principal, model, maxTokens: undefined });
+    await connect(deps, { run, hold, handshake, exchange, model });
   } catch (thrown) {
     run.failed(toAppError(thrown));
     throw thrown;
   } finally {
-    settle(deps, run, hold);
+    settle(deps, run);
   }
 }
 
@@ -65,13 +64,14 @@ const NO_BODY = {
 
 interface Journey {
   readonly run: Run;
+  readonly hold: Hold;
   readonly handshake: Handshake;
   readonly exchange: HandshakeExchange;
   readonly model: string;
 }
 
 async function connect(deps: RelayDeps, journey: Journey): Promise<void> {
-  const { run, exchange, handshake, model } = journey;
+  const { run, hold, exchange, handshake, model } = journey;
   const { connectMs, idleMs, totalMs } = timeoutsFor(deps.config, model);
   const deadline = new Deadline(totalMs, (error) =>
     error.code === "upstream_timeout" ? run.giveUp(error) : run.cancel(error),
@@ -87,6 +87,7 @@ async function connect(deps: RelayDeps, journey: Journey): Promise<void> {
   try {
     const good = await firstGoodAnswer(deps, {
       run,
+      hold,
       model,
       deadline,
       firstTokenMs: HANDSHAKE_MS,

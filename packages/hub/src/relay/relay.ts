@@ -1,4 +1,4 @@
-import type { Admission, Hold } from "../billing/admission.ts";
+import type { Admission, AdmissionWish, Hold } from "../billing/admission.ts";
 import type { ChannelRequest } from "../channels/channel.ts";
 import { type HubConfig, timeoutsFor } from "../config.ts";
 import { AppError, toAppError } from "../errors.ts";
@@ -36,22 +36,28 @@ export interface RelayDeps extends AttemptDeps, AuthenticateDeps {
  */
 export async function relay(deps: RelayDeps, operation: Operation, exchange: Exchange): Promise<void> {
   const run = new Run({ ...operation, method: "POST" }, exchange.reply, deps.now());
-  let hold: Hold | undefined;
   exchange.reply.onGone(() => run.cancel(new AppError("client_closed")));
   try {
     const principal = authenticate(deps, exchange.request);
     run.principal = principal;
     enter(deps, run);
     const view = await viewBody(deps, run, operation, exchange);
-    const { requestId } = run;
-    hold = deps.admission.admit({ requestId, principal, model: view.model, maxTokens: view.maxTokens });
-    await answer(deps, run, view, exchange);
+    const hold = admit(deps, run, { principal, model: view.model, maxTokens: view.maxTokens });
+    await answer(deps, { run, hold, view, exchange });
   } catch (thrown) {
     run.failed(toAppError(thrown));
     throw thrown;
   } finally {
-    settle(deps, run, hold);
+    settle(deps, run);
   }
+}
+
+/** Sets aside what the request may use. `settle` gives it back. @throws AppError as `Admission.admit` does. */
+export function admit(deps: RelayDeps, run: Run, wish: Omit<AdmissionWish, "requestId">): Hold {
+  const hold = deps.admission.admit({ ...wish, requestId: run.requestId });
+  run.hold = hold;
+  run.reply.addHeaders(hold.headers);
+  return hold;
 }
 
 /** Takes a place among the requests that run. `settle` gives it back. */
@@ -98,7 +104,14 @@ function storageOf(deps: RelayDeps, run: Run): BodyStorage {
   };
 }
 
-async function answer(deps: RelayDeps, run: Run, view: RequestView, exchange: Exchange): Promise<void> {
+interface Journey {
+  readonly run: Run;
+  readonly hold: Hold;
+  readonly view: RequestView;
+  readonly exchange: Exchange;
+}
+
+async function answer(deps: RelayDeps, { run, hold, view, exchange }: Journey): Promise<void> {
   const timeouts = timeoutsFor(deps.config, view.model);
   const deadline = new Deadline(timeouts.totalMs, (error) => onExpire(run, error));
   const { dialect } = run.operation;
@@ -111,6 +124,7 @@ async function answer(deps: RelayDeps, run: Run, view: RequestView, exchange: Ex
     const { request, isBodySpent } = upload({ run, view, exchange, deadline }, timeouts.connectMs);
     const good = await firstGoodAnswer(deps, {
       run,
+      hold,
       model: view.model,
       deadline,
       firstTokenMs,
@@ -171,14 +185,14 @@ function upload(
 }
 
 /** Exactly once for each request: it sits in the one `finally` that every path leaves through. */
-export function settle(deps: RelayDeps, run: Run, hold: Hold | undefined): void {
+export function settle(deps: RelayDeps, run: Run): void {
   run.reply.stopKeepAlive();
   run.body?.stop();
   deps.memory.give(run.heldBytes);
   void run.spool?.close().catch((err: unknown) => deps.log.warn({ requestId: run.requestId, err }, "spool not closed"));
   if (run.principal !== undefined) deps.active.remove(run.principal.keyId, run);
   const record = run.record();
-  hold?.settle(record);
+  run.hold?.settle(record);
   // Who fails on and on must not push the records of others out of the log.
   if (run.principal !== undefined || record.errorCode !== "rate_limit_exceeded") deps.requestLog.record(record);
   deps.metrics.requestFinished(record);

@@ -1,10 +1,12 @@
+import type { Hold } from "../billing/admission.ts";
 import { type AppError, ERROR_KINDS } from "../errors.ts";
 import type { FleetTarget } from "../fleet/fleet-target.ts";
 import type { SseDialect } from "../http/error-body.ts";
 import type { IncomingBody } from "../http/incoming-body.ts";
 import type { Reply } from "../http/reply.ts";
-import type { Principal } from "../identity/key-ring.ts";
+import type { Principal } from "../identity/principal.ts";
 import type { RequestOutcome, RequestRecord } from "../observe/request-log.ts";
+import type { Place } from "../routing/slot-queue.ts";
 import type { RequestView } from "./request-view.ts";
 import type { Spool } from "./spool.ts";
 import type { Usage } from "./usage.ts";
@@ -24,6 +26,7 @@ export class Run {
   readonly startedAtMs: number;
   readonly startedAt = performance.now();
   principal: Principal | undefined;
+  hold: Hold | undefined;
   view: RequestView | undefined;
   body: IncomingBody | undefined;
   /** Of the request body, in memory. */
@@ -35,6 +38,8 @@ export class Run {
   attempts = 0;
   /** The target that answers, or that failed last. */
   target: FleetTarget | undefined;
+  /** Where it is answered, or failed last. */
+  groupId: string | undefined;
   /** Monotonic time of the first content for the client. */
   firstByteAt: number | undefined;
   /** Milliseconds spent waiting for targets, to tell them from the hub's own. */
@@ -79,9 +84,10 @@ export class Run {
   }
 
   /** An attempt at `target` begins; its slot was taken for us. */
-  take(target: FleetTarget): void {
+  take({ target, groupId }: Place<FleetTarget>): void {
     this.#slot = target;
     this.target = target;
+    this.groupId = groupId;
     this.attempts += 1;
   }
 

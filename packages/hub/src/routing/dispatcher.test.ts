@@ -3,8 +3,9 @@ import { test } from "node:test";
 
 import type { Channel } from "../channels/channel.ts";
 import { AppError } from "../errors.ts";
+import { Catalogue } from "../fleet/catalogue.ts";
 import { FleetTarget } from "../fleet/fleet-target.ts";
-import { ModelIndex } from "../fleet/model-index.ts";
+import { testPrincipal } from "../identity/test-principal.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
 const NEVER = new AbortController().signal;
@@ -13,23 +14,25 @@ const CHANNEL: Channel = {
   connect: () => Promise.reject(new Error("not used")),
 };
 
-function dispatcherOf(models: ModelIndex, patienceMs = 0): Dispatcher {
+function dispatcherOf(models: Catalogue, patienceMs = 0): Dispatcher {
   return new Dispatcher({ models: () => models, random: Math.random, patienceMs: () => patienceMs });
 }
 
-function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispatcher: Dispatcher; models: ModelIndex } {
-  const models = new ModelIndex(() => 0);
+function fleetOf(count: number, slots: number): { targets: FleetTarget[]; dispatcher: Dispatcher; models: Catalogue } {
+  const models = new Catalogue(() => 0);
   const targets = Array.from({ length: count }, (_, n) => {
-    const owner = { isAccepting: true, workerId: `w${n}` };
+    const owner = { isAccepting: true, workerId: `w${n}`, userId: undefined };
     const target = new FleetTarget("engine", owner, CHANNEL);
     target.slots = slots;
-    models.set(target, new Set(["m"]));
+    models.set(target, "g", new Set(["m"]));
     return target;
   });
   return { targets, dispatcher: dispatcherOf(models), models };
 }
 
 const WISH = {
+  principal: testPrincipal("k", { groupIds: ["g"] }),
+  groupIds: ["g"],
   model: "m",
   method: "POST" as const,
   path: "/v1/chat/completions",
@@ -80,12 +83,12 @@ test("a newcomer does not overtake those who wait", async () => {
 
 test("a model that left is offline for a while, then unknown, as long as another is there", async () => {
   let nowMs = 0;
-  const models = new ModelIndex(() => nowMs);
+  const models = new Catalogue(() => nowMs);
   const dispatcher = dispatcherOf(models);
-  const owner = { isAccepting: true, workerId: "w" };
+  const owner = { isAccepting: true, workerId: "w", userId: undefined };
   const target = new FleetTarget("engine", owner, CHANNEL);
-  models.set(target, new Set(["m", "other"]));
-  models.set(target, new Set(["other"]));
+  models.set(target, "g", new Set(["m", "other"]));
+  models.set(target, "g", new Set(["other"]));
   const codeNow = async (): Promise<string> => {
     const thrown: unknown = await dispatcher.acquire(WISH, NEVER).catch((error: unknown) => error);
     return thrown instanceof AppError ? thrown.code : "none";
@@ -100,17 +103,17 @@ test("a model that left is offline for a while, then unknown, as long as another
 
 test("while workers are expected, a request waits for the first of its model, and after that is told why there is none", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const models = new ModelIndex(() => 0);
+  const models = new Catalogue(() => 0);
   const dispatcher = dispatcherOf(models, 5_000);
-  const target = new FleetTarget("engine", { isAccepting: true, workerId: "w" }, CHANNEL);
+  const target = new FleetTarget("engine", { isAccepting: true, workerId: "w", userId: undefined }, CHANNEL);
 
   const served = dispatcher.acquire(WISH, NEVER);
   const unserved = dispatcher.acquire({ ...WISH, model: "other" }, NEVER);
-  models.set(target, new Set(["m"]));
+  models.set(target, "g", new Set(["m"]));
   dispatcher.offer(target);
   t.mock.timers.tick(5_000);
 
-  assert.equal(await served, target);
+  assert.deepEqual(await served, { target, groupId: "g" });
   assert.equal(target.inFlight, 1);
   await assert.rejects(unserved, (error) => error instanceof AppError && error.code === "model_not_found");
 });

@@ -5,13 +5,17 @@ import { AppError } from "../errors.ts";
 import { QUEUE_LIMITS, SlotQueue } from "./slot-queue.ts";
 
 interface Target {
-  readonly models: ReadonlySet<string>;
+  modelsIn(groupId: string): ReadonlySet<string> | undefined;
 }
 
-const WAIT = { maxWaitMs: QUEUE_LIMITS.maxWaitMs };
+const WAIT = { groupIds: ["g"], maxWaitMs: QUEUE_LIMITS.maxWaitMs };
 const ANY = { ...WAIT, model: "m", accepts: () => true };
 const NEVER = new AbortController().signal;
-const TARGET: Target = { models: new Set(["m", "n"]) };
+const TARGET = targetIn("g");
+
+function targetIn(...groupIds: readonly string[]): Target {
+  return { modelsIn: (groupId) => (groupIds.includes(groupId) ? new Set(["m", "n"]) : undefined) };
+}
 
 function codeOf(code: string): (error: unknown) => boolean {
   return (error) => error instanceof AppError && error.code === code;
@@ -51,7 +55,7 @@ test("who stops waiting leaves the queue with the reason", async () => {
   client.abort(new AppError("client_closed"));
 
   await assert.rejects(waiting, codeOf("client_closed"));
-  assert.equal(queue.hasWaiters("m"), false);
+  assert.equal(queue.hasWaiters("g", "m"), false);
 });
 
 test("a wait ends after its time", async (t) => {

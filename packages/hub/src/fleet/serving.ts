@@ -1,0 +1,121 @@
+import type { Principal } from "../identity/principal.ts";
+import type { Log } from "../observe/log.ts";
+import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { FleetTarget } from "./fleet-target.ts";
+import type { FleetWorker } from "./fleet-worker.ts";
+
+/** After names could not be claimed, until the next try. */
+const RETRY_MS = 1_000;
+
+/** Names of models that one line of the log has. */
+const MAX_LOGGED = 20;
+
+/** Whose model names they are in each group. */
+export interface ModelClaims {
+  /** Which of an owner's model names may be served in a group. What is new and free is theirs from then on. */
+  claim(asked: {
+    readonly groupId: string;
+    /** undefined: the operator. */
+    readonly ownerId: string | undefined;
+    readonly models: readonly string[];
+  }): Promise<{
+    readonly allowed: readonly string[];
+    readonly taken: readonly string[];
+    readonly tooMany: readonly string[];
+  }>;
+}
+
+export interface ServingDeps {
+  readonly log: Log;
+  /** `KeyRing.groupsToServe` */
+  readonly groupsToServe: (worker: Principal, named: readonly string[] | undefined) => readonly string[];
+  /** undefined: every name may be served by everybody who serves in the group. */
+  readonly claims: ModelClaims | undefined;
+  /** A target appeared, or may take more than before. */
+  readonly onRoom: (target: FleetTarget) => void;
+  /** A target serves in the group no more: what runs there for it must end. */
+  readonly onLost: (target: FleetTarget, groupId: string) => void;
+}
+
+/** Decides which models of which worker are routed to in which group, and keeps the catalogue so. */
+export class Serving {
+  readonly #catalogue: Catalogue;
+  readonly #deps: ServingDeps;
+
+  constructor(catalogue: Catalogue, deps: ServingDeps) {
+    this.#catalogue = catalogue;
+    this.#deps = deps;
+  }
+
+  /**
+   * Decides anew, as its announcement, its key or its owner's rights changed. Nothing waits for the database: a name that has to be
+   * claimed first is routed to when it is.
+   */
+  decide(worker: FleetWorker): void {
+    const { principal, namedGroups } = worker;
+    worker.decision += 1;
+    const before = worker.groupIds;
+    worker.groupIds = this.#deps.groupsToServe(principal, namedGroups);
+    // What was named by a slug stays, whatever the group is called later.
+    if (namedGroups !== undefined) worker.namedGroups = [...new Set([...namedGroups, ...worker.groupIds])];
+    for (const groupId of before) if (!worker.groupIds.includes(groupId)) this.#leave(worker, groupId);
+    for (const groupId of worker.groupIds) {
+      // Whoever serves in the operator's own group runs the hub.
+      if (this.#deps.claims === undefined || groupId === OPERATOR_GROUP_ID) this.#serve(worker, groupId, undefined);
+      else void this.#claim(worker, groupId, this.#deps.claims);
+    }
+  }
+
+  #leave(worker: FleetWorker, groupId: string): void {
+    worker.allowed.delete(groupId);
+    for (const target of worker.targets.values()) {
+      this.#catalogue.set(target, groupId, NOTHING);
+      if (target.inFlight > 0) this.#deps.onLost(target, groupId);
+    }
+  }
+
+  /** @param allowed Of the names it offers; undefined: all of them. */
+  #serve(worker: FleetWorker, groupId: string, allowed: ReadonlySet<string> | undefined): void {
+    for (const target of worker.targets.values()) {
+      const models = offered(worker, target, (model) => allowed === undefined || allowed.has(model));
+      this.#catalogue.set(target, groupId, models);
+      this.#deps.onRoom(target);
+    }
+  }
+
+  /** Never rejects. What was allowed before goes on meanwhile. */
+  async #claim(worker: FleetWorker, groupId: string, claims: ModelClaims): Promise<void> {
+    this.#serve(worker, groupId, worker.allowed.get(groupId) ?? NOTHING);
+    const { decision, workerId, userId: ownerId } = worker;
+    const targets = [...worker.targets.values()];
+    const models = [...new Set(targets.flatMap((target) => [...offered(worker, target)]))];
+    try {
+      const { allowed, taken, tooMany } = await claims.claim({ groupId, ownerId, models });
+      if (worker.decision !== decision) return;
+      worker.allowed.set(groupId, new Set(allowed));
+      this.#serve(worker, groupId, worker.allowed.get(groupId));
+      const refused = { workerId, groupId, taken: taken.slice(0, MAX_LOGGED), tooMany: tooMany.slice(0, MAX_LOGGED) };
+      if (taken.length + tooMany.length > 0)
+        this.#deps.log.warn(refused, "a worker offers models that it may not serve there");
+    } catch (error) {
+      if (worker.decision !== decision) return;
+      this.#deps.log.error({ error, workerId, groupId }, "model names could not be claimed; trying again");
+      setTimeout(() => {
+        if (worker.decision === decision) void this.#claim(worker, groupId, claims);
+      }, RETRY_MS).unref();
+    }
+  }
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** What the target has and its worker's key may serve; the announced set itself when that is all of it. */
+function offered(
+  { principal }: FleetWorker,
+  { announced }: FleetTarget,
+  isAllowed: (model: string) => boolean = () => true,
+): ReadonlySet<string> {
+  const models = [...announced].filter((model) => principal.allowsModel(model) && isAllowed(model));
+  return models.length === announced.size ? announced : new Set(models);
+}
