@@ -431,7 +431,7 @@ test("a worker that answers the cancellations of a hundred clients at once keeps
   for (const stream of streams) stream.reset("cancelled");
 
   hub.receive(...streams.map((stream) => cancelAck(stream.id, "cancel_noop")));
-  assert.deepEqual(hub.ended, []);
+  assert.equal(hub.ended.length, 0);
 
   hub.receive(...Array.from({ length: 20 }, () => cancelAck(2, "cancel_noop")));
   assert.equal(hub.ended[0]?.code, "abuse", "answers that nobody asked for still count");
