@@ -23,7 +23,7 @@ export interface AdminApi {
 
 /** Whether a request belongs to the admin API, by its path as it came. */
 export function isAdminPath(path: string): boolean {
-  return path.startsWith("/api/") || path.startsWith("/join/");
+  return path.startsWith("/api/") || path === "/join" || path.startsWith("/join/");
 }
 
 /** With every answer. What is private is never kept by anything between, and no answer is taken for a page. */

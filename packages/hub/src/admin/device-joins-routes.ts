@@ -3,11 +3,13 @@ import * as z from "zod";
 import {
   confirmJoin,
   joinWorker,
+  type PolledDeviceJoin,
   pollDeviceJoin,
   readDeviceJoin,
   refuseJoin,
   type SeenDeviceJoin,
   startDeviceJoin,
+  type StartedDeviceJoin,
 } from "../groups/device-joins.ts";
 import type { JoinedWorker } from "../groups/worker-keys.ts";
 import { GROUP_REFERENCE, type GroupServices, toReference } from "./group-shapes.ts";
@@ -71,18 +73,7 @@ export const DEVICE_JOINS_ROUTES = [
     response: { 201: STARTED },
     errors: ["not_found", "invite_ended", "conflict", "rate_limit_exceeded"],
     handler: async ({ address, body }, { groups }: GroupServices) => {
-      const started = await startDeviceJoin(groups, { ...body, address });
-      return {
-        body: {
-          object: "device_join",
-          secret: started.secret,
-          user_code: started.userCode,
-          link: started.link,
-          expires_at_ms: started.expiresAtMs,
-          poll_ms: started.pollMs,
-          group: toReference(started.group),
-        },
-      };
+      return { body: toStarted(await startDeviceJoin(groups, { ...body, address })) };
     },
   }),
   route({
@@ -95,15 +86,7 @@ export const DEVICE_JOINS_ROUTES = [
     response: { 200: POLLED },
     errors: ["not_found", "forbidden", "conflict", "rate_limit_exceeded"],
     handler: async ({ address, body }, { groups }: GroupServices) => {
-      const polled = await pollDeviceJoin(groups, { secret: body.secret, address });
-      switch (polled.state) {
-        case "waiting":
-          return { body: { object: "device_join", state: polled.state, poll_ms: polled.pollMs } };
-        case "refused":
-          return { body: { object: "device_join", state: polled.state } };
-        case "joined":
-          return { body: toJoined(polled) };
-      }
+      return { body: toPolled(await pollDeviceJoin(groups, { secret: body.secret, address })) };
     },
   }),
   route({
@@ -161,6 +144,29 @@ export const DEVICE_JOINS_ROUTES = [
     }),
   }),
 ];
+
+function toStarted(started: StartedDeviceJoin): z.input<typeof STARTED> {
+  return {
+    object: "device_join",
+    secret: started.secret,
+    user_code: started.userCode,
+    link: started.link,
+    expires_at_ms: started.expiresAtMs,
+    poll_ms: started.pollMs,
+    group: toReference(started.group),
+  };
+}
+
+function toPolled(polled: PolledDeviceJoin): z.input<typeof POLLED> {
+  switch (polled.state) {
+    case "waiting":
+      return { object: "device_join", state: polled.state, poll_ms: polled.pollMs };
+    case "refused":
+      return { object: "device_join", state: polled.state };
+    case "joined":
+      return toJoined(polled);
+  }
+}
 
 function toDeviceJoin(join: SeenDeviceJoin): z.input<typeof DEVICE_JOIN> {
   const { machine, address, group, state, expiresAtMs } = join;

@@ -9,7 +9,7 @@ import {
   revokeInvite,
   type ShownInvite,
 } from "../groups/invites.ts";
-import { previewInvite, redeemCode } from "../groups/redeem.ts";
+import { type OfferedInvite, previewInvite, redeemCode, type Redeemed } from "../groups/redeem.ts";
 import {
   GIVEN_ROLE,
   GROUP_ID,
@@ -69,6 +69,15 @@ const OFFER = z
     expires_at_ms: z.int().nullable(),
   })
   .meta({ id: "InviteOffer" });
+
+const REDEMPTION = z
+  .object({
+    object: z.literal("redemption"),
+    outcome: z.enum(["redeemed", "already-member"]),
+    group: GROUP_REFERENCE.nullable(),
+    role: ROLE.nullable(),
+  })
+  .meta({ id: "Redemption" });
 
 /** What somebody typed; longer than any code, as blanks and hyphens do not count. */
 export const CODE = z.string().min(1).max(64);
@@ -172,17 +181,7 @@ export const INVITES_ROUTES = [
     response: { 200: OFFER },
     errors: ["not_found", "invite_ended", "rate_limit_exceeded"],
     handler: async ({ actor, address, body }, { groups }: GroupServices) => {
-      const { role, group, invitedBy, expiresAtMs } = await previewInvite(groups, actor ?? address, body.code);
-      const offered = group && { id: group.id, slug: group.slug, name: group.name };
-      return {
-        body: {
-          object: "invite_offer",
-          role,
-          group: group && offered ? { ...offered, kind: group.kind, description: group.description } : null,
-          invited_by: invitedBy ?? null,
-          expires_at_ms: expiresAtMs ?? null,
-        },
-      };
+      return { body: toOffer(await previewInvite(groups, actor ?? address, body.code)) };
     },
   }),
   route({
@@ -193,27 +192,10 @@ export const INVITES_ROUTES = [
     summary: "Joins with an invite's code",
     description: "A member takes no use of it. A member becomes a provider with an invite of that role.",
     body: z.strictObject({ code: CODE }),
-    response: {
-      200: z
-        .object({
-          object: z.literal("redemption"),
-          outcome: z.enum(["redeemed", "already-member"]),
-          group: GROUP_REFERENCE.nullable(),
-          role: ROLE.nullable(),
-        })
-        .meta({ id: "Redemption" }),
-    },
+    response: { 200: REDEMPTION },
     errors: ["not_found", "forbidden", "conflict", "invite_ended", "rate_limit_exceeded"],
     handler: async ({ actor, body }, { groups }: GroupServices) => {
-      const { outcome, group, membership } = await redeemCode(groups, actor, body.code);
-      return {
-        body: {
-          object: "redemption",
-          outcome,
-          group: group ? toReference(group) : null,
-          role: membership?.role ?? null,
-        },
-      };
+      return { body: toRedemption(await redeemCode(groups, actor, body.code)) };
     },
   }),
 ];
@@ -233,5 +215,24 @@ function toInvite(invite: ShownInvite): z.input<typeof INVITE> {
     created_at_ms: invite.createdAtMs,
     expires_at_ms: invite.expiresAtMs ?? null,
     revoked_at_ms: invite.revokedAtMs ?? null,
+  };
+}
+
+function toOffer({ role, group, invitedBy, expiresAtMs }: OfferedInvite): z.input<typeof OFFER> {
+  return {
+    object: "invite_offer",
+    role,
+    group: group ? { ...group } : null,
+    invited_by: invitedBy ?? null,
+    expires_at_ms: expiresAtMs ?? null,
+  };
+}
+
+function toRedemption({ outcome, group, membership }: Redeemed): z.input<typeof REDEMPTION> {
+  return {
+    object: "redemption",
+    outcome,
+    group: group ? toReference(group) : null,
+    role: membership?.role ?? null,
   };
 }

@@ -25,6 +25,9 @@ export interface GroupFleet {
   workersIn(groupId: string): readonly GroupWorker[];
 }
 
+/** For commands, which have no workers. */
+export const NO_FLEET: GroupFleet = { workersIn: () => [] };
+
 /** A worker with its owner's name, as members see it. */
 export interface ShownGroupWorker extends GroupWorker {
   readonly ownerName: string;
