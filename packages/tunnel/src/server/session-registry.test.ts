@@ -27,6 +27,20 @@ test("another instance takes all slots over", () => {
   assert.deepEqual(registry.add(newer, 0), [first, second]);
 });
 
+test("two owners may use the same worker id", () => {
+  type Owned = { registration: Registration; owner: string };
+  const registry = new SessionRegistry<Owned>(TUNNEL_LIMITS, ({ owner }) => owner);
+  const [adas, bobs] = [
+    { ...session("a"), owner: "ada" },
+    { ...session("b"), owner: "bob" },
+  ];
+  registry.add(adas, 0);
+
+  assert.deepEqual(registry.add(bobs, 0), []);
+  registry.remove(bobs);
+  assert.deepEqual(registry.add({ ...session("c"), owner: "ada" }, 0), [adas]);
+});
+
 test("the late end of an old session does not remove the new one", () => {
   const registry = new SessionRegistry<{ registration: Registration }>(TUNNEL_LIMITS);
   const [older, newer] = [session("a"), session("b")];

@@ -15,20 +15,22 @@ interface Worker<S> {
 }
 
 /**
- * Which session holds which worker id. The newest wins: a worker whose old connection hangs half-open must get in at
+ * Which session holds which worker id of which owner: two owners may use the same one. The newest wins: a worker whose old connection hangs half-open must get in at
  * once. Two processes with the same id would take over from each other for ever, so the newer is refused after a few.
  */
 export class SessionRegistry<S extends RegisteredSession> {
   readonly #limits: TunnelLimits;
+  readonly #ownerOf: (session: S) => string;
   readonly #workers = new Map<string, Worker<S>>();
 
-  constructor(limits: TunnelLimits) {
+  constructor(limits: TunnelLimits, ownerOf: (session: S) => string = () => "") {
     this.#limits = limits;
+    this.#ownerOf = ownerOf;
   }
 
   /** @throws TunnelRefusal "duplicate-instance". Changes nothing. */
-  check(registration: Registration, nowMs: number): void {
-    const worker = this.#workers.get(registration.workerId);
+  check(registration: Registration, nowMs: number, owner = ""): void {
+    const worker = this.#workers.get(nameOf(owner, registration));
     if (worker === undefined || worker.instanceId === registration.instanceId) return;
     if (worker.sessions.size === 0) return;
     const recent = worker.takeOversMs.filter((atMs) => nowMs - atMs < this.#limits.takeOverWindowMs);
@@ -44,9 +46,10 @@ export class SessionRegistry<S extends RegisteredSession> {
 
   /** Enters a session and returns those it takes the place of. */
   add(session: S, nowMs: number): S[] {
-    const { workerId, instanceId, slot } = session.registration;
-    const worker = this.#workers.get(workerId) ?? { sessions: new Map<number, S>(), instanceId, takeOversMs: [] };
-    this.#workers.set(workerId, worker);
+    const { instanceId, slot } = session.registration;
+    const name = nameOf(this.#ownerOf(session), session.registration);
+    const worker = this.#workers.get(name) ?? { sessions: new Map<number, S>(), instanceId, takeOversMs: [] };
+    this.#workers.set(name, worker);
     const superseded = worker.instanceId === instanceId ? [worker.sessions.get(slot)] : [...worker.sessions.values()];
     if (worker.instanceId !== instanceId) {
       if (worker.sessions.size > 0) worker.takeOversMs.push(nowMs);
@@ -60,17 +63,21 @@ export class SessionRegistry<S extends RegisteredSession> {
 
   /** Removes `session`, unless a newer one has already taken its place. */
   remove(session: S): void {
-    const { workerId, slot } = session.registration;
-    const worker = this.#workers.get(workerId);
+    const { slot } = session.registration;
+    const worker = this.#workers.get(nameOf(this.#ownerOf(session), session.registration));
     if (worker?.sessions.get(slot) === session) worker.sessions.delete(slot);
   }
 
   /** Forgets workers that are gone for a while. Call it now and then. */
   prune(nowMs: number): void {
-    for (const [workerId, worker] of this.#workers) {
+    for (const [name, worker] of this.#workers) {
       if (worker.sessions.size > 0) continue;
       const last = worker.takeOversMs.at(-1);
-      if (last === undefined || nowMs - last >= this.#limits.takeOverWindowMs) this.#workers.delete(workerId);
+      if (last === undefined || nowMs - last >= this.#limits.takeOverWindowMs) this.#workers.delete(name);
     }
   }
+}
+
+function nameOf(owner: string, { workerId }: Registration): string {
+  return JSON.stringify([owner, workerId]);
 }

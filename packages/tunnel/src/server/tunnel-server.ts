@@ -32,7 +32,7 @@ export interface TunnelServerOptions<I> {
   authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
   /** Where a connection comes from, when the program knows better than the socket: behind a proxy. */
   clientOf?(request: IncomingMessage): TunnelPeer;
-  /** Whose connection it is, for the limits of each owner. Absent: there are none. */
+  /** Whose connection it is: owners have limits, and worker ids of their own. Absent: there are no limits, and one owner. */
   ownerOf?(identity: I): string;
   /** After REGISTER, before any state changes. Throw TunnelRefusal to refuse. */
   register(identity: I, registration: Registration): void;
@@ -100,7 +100,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     this.#log = options.log ?? SILENT_LOG;
     this.#limits = limitsWith(options.limits);
     this.#pool = poolOf(this.#limits);
-    this.#registry = new SessionRegistry(this.#limits);
+    this.#registry = new SessionRegistry(this.#limits, ({ identity }) => options.ownerOf?.(identity) ?? "");
     this.#places = new ConnectPlaces(this.#limits);
     this.#gate = new UpgradeGate({
       limits: this.#limits,
@@ -164,7 +164,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
       });
     }
     this.#options.register(link.identity, registration);
-    this.#registry.check(registration, performance.now());
+    this.#registry.check(registration, performance.now(), this.#options.ownerOf?.(link.identity));
   }
 
   nextGeneration(): number {
