@@ -33,7 +33,7 @@ import { refuseDisabled } from "./password-sign-in.ts";
 import { type SignedIn, requireFresh, startSignIn } from "./sign-ins.ts";
 import { type Visitor, networkOf } from "./visitor.ts";
 
-/** Of one user. */
+/** Of one user: more than anybody has devices, and what a sign-in page has to name is bounded. */
 export const MAX_PASSKEYS = 20;
 
 /** EdDSA, ES256 and RS256 (COSE): what every authenticator has one of, and nothing that Node calls experimental. */

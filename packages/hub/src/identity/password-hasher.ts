@@ -6,11 +6,15 @@ import { AppError } from "../errors.ts";
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1, tagLength: 32 } as const;
 const SALT_BYTES = 16;
 
-/**
- * Hashing is what a flood of sign-ins costs the hub, so it is bounded. Two at once take 40 MiB and leave half of Node's four
- * threads for files and DNS. 32 in a queue wait 0.8 s at most; whoever comes then is told to come back.
- */
-export const HASHING = { atOnce: 2, maxWaiting: 32, retryAfterSeconds: 2 } as const;
+/** What a flood of sign-ins may cost the hub. */
+export const HASHING = {
+  /** Hashes at once: 40 MiB, and half of Node's four threads are left for files and DNS. */
+  atOnce: 2,
+  /** In each of the two queues, of known devices and of strangers: 0.8 s. Whoever comes then is told to come back. */
+  maxWaiting: 32,
+  /** When. */
+  retryAfterSeconds: 2,
+} as const;
 
 /** Devices that signed in before wait in a queue of their own, which goes first: strangers cannot keep owners out. */
 export type HashingLane = "known-device" | "stranger";

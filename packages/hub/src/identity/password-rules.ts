@@ -1,6 +1,7 @@
 import { AppError } from "../errors.ts";
 import { COMMON_PASSWORDS } from "./common-passwords.ts";
 
+/** Characters, as people count them. The shorter ones are guessed, the longer ones only cost (NIST SP 800-63B §3.1.1.2). */
 export const PASSWORD_LENGTH = { min: 8, max: 256 } as const;
 
 /** NFKC at most triples a text in practice (18 times in theory); what is longer than this is not even normalised. */
