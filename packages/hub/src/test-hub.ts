@@ -116,6 +116,8 @@ export interface TestWorkerOptions {
   readonly models?: readonly string[];
   readonly slots?: number;
   readonly routes?: readonly string[];
+  /** Groups that it asks to serve, by id or slug. */
+  readonly groups?: readonly string[];
   /** Which of its process's connections it is; default: the only one. */
   readonly place?: { readonly instanceId: string; readonly slot: number };
   /** Another way to the hub. */
@@ -188,6 +190,7 @@ export function announcementOf(options: TestWorkerOptions): object {
   };
   return {
     kind: "models",
+    ...(options.groups && { groups: options.groups }),
     targets: [target],
     models: (options.models ?? ["m"]).map((id) => ({ id, target: "engine" })),
   };

@@ -77,3 +77,30 @@ test("the queue is full at its limit, and one more is refused at once", async (t
   while (queue.offer(TARGET));
   await Promise.all(waiting);
 });
+
+test("who may be served in two groups waits in both, and is served once", async () => {
+  const queue = new SlotQueue<Target>();
+  const both = queue.wait({ ...ANY, groupIds: ["g", "h"] }, NEVER);
+  const inSecond = queue.wait({ ...ANY, groupIds: ["h"] }, NEVER);
+  const waiting = [queue.hasWaiters("g", "m"), queue.hasWaiters("h", "m"), queue.hasWaiters("i", "m"), queue.size];
+  const target = targetIn("h");
+
+  assert.equal(queue.offer(targetIn("i")), false);
+  assert.equal(queue.offer(target), true);
+  assert.equal(queue.offer(targetIn("g")), false);
+  assert.equal(queue.offer(targetIn("g", "h")), true);
+
+  assert.deepEqual(waiting, [true, true, false, 2]);
+  assert.deepEqual(await both, { target, groupId: "h" });
+  assert.equal((await inSecond).groupId, "h");
+  assert.deepEqual([queue.size, queue.hasWaiters("g", "m"), queue.hasWaiters("h", "m")], [0, false, false]);
+});
+
+test("a target that serves both groups is taken in the one that the request names first", async () => {
+  const queue = new SlotQueue<Target>();
+  const waiting = queue.wait({ ...ANY, groupIds: ["h", "g"] }, NEVER);
+
+  queue.offer(targetIn("g", "h"));
+
+  assert.equal((await waiting).groupId, "h");
+});
