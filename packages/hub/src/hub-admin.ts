@@ -1,15 +1,22 @@
+import type { IncomingHttpHeaders } from "node:http";
+
 import packageJson from "../package.json" with { type: "json" };
 import { createAdminApi, type AdminApi, isAdminPath } from "./admin/admin-api.ts";
-import { type AdminServices, adminRoutes } from "./admin/all-routes.ts";
-import { EventHub } from "./admin/event-hub.ts";
+import { adminRoutes } from "./admin/all-routes.ts";
+import { EventHub, type HubEvent } from "./admin/event-hub.ts";
 import { KeyEvents } from "./admin/key-events.ts";
 import { RateLimit } from "./admin/rate-limit.ts";
 import { UsageEvents } from "./admin/usage-events.ts";
+import type { ConnectedWorkers } from "./admin/workers-routes.ts";
 import type { HubConfig } from "./config.ts";
+import type { GroupFleet } from "./groups/group-workers.ts";
 import type { ClientAddresses } from "./http/client-address.ts";
 import type { StrangerSockets } from "./http/stranger-sockets.ts";
-import { PublicUrl } from "./identity/public-url.ts";
+import { accessServices } from "./hub-services.ts";
+import type { AccountsDeps } from "./identity/accounts.ts";
+import type { UserActor } from "./identity/actor.ts";
 import { resolveActor } from "./identity/resolve-actor.ts";
+import { firstRun } from "./identity/set-up.ts";
 import { Cookies } from "./identity/visitor.ts";
 import type { Log } from "./observe/log.ts";
 import type { RequestRecord } from "./observe/request-log.ts";
@@ -23,6 +30,7 @@ export interface AdminDeps {
   readonly database: Database;
   readonly addresses: ClientAddresses;
   readonly strangers: StrangerSockets;
+  readonly workers: ConnectedWorkers & GroupFleet;
   readonly log: Log;
   /** Epoch milliseconds. */
   readonly now: () => number;
@@ -30,12 +38,18 @@ export interface AdminDeps {
 
 /** The admin API with what stands behind it, and how the rest of the hub tells it what happens. */
 export interface Admin {
-  readonly api: AdminApi;
+  readonly api: Pick<AdminApi, "handle">;
+  /** Nothing can be handled before. */
+  ready(): Promise<void>;
+  /** While there is no root, makes the one of the settings, or the log says how to become it. */
+  tellFirstRun(): Promise<void>;
   readonly owns: (path: string) => boolean;
+  /** Something happened that subscribers may want to know. */
+  readonly tell: (event: HubEvent) => void;
   /** A request was finished. */
   readonly onRequest: (record: RequestRecord) => void;
-  /** Streams of events end, as they would never by themselves. */
-  endStreams(): void;
+  /** Streams of events end, as they would never by themselves, and mails that wait are not sent. Twice is once. */
+  end(): Promise<void>;
 }
 
 /** Builds the admin API of one hub. */
@@ -46,37 +60,48 @@ export function openAdmin(config: HubConfig, deps: AdminDeps): Admin {
   const usage = new UsageEvents(events, database.db, failed);
   const keys = new KeyEvents(events, new KyselyAccessStore(database), () => currentRevision(database.db), failed);
   const stopWatching = database.watch(() => events.recheckSoon());
-  const publicUrl = config.publicUrl === undefined ? undefined : new PublicUrl(config.publicUrl);
-  const services = accessServices(deps, { events, cookies: new Cookies(publicUrl?.isHttps ?? false) });
+  const access = accessServices(config, deps);
+  const { accounts } = access;
+  const cookies = new Cookies(accounts.publicUrl.isHttps);
+  const actorOf = (headers: IncomingHttpHeaders, address: string): Promise<UserActor | undefined> =>
+    resolveActor({ database, now: deps.now, cookies }, headers, address);
   const api = createAdminApi({
     routes: adminRoutes(packageJson.version),
-    services,
-    actorOf: services.actorOf,
+    services: {
+      ...access,
+      groups: { ...access.groups, fleet: deps.workers },
+      database,
+      now: deps.now,
+      events,
+      actorOf,
+      workers: deps.workers,
+    },
+    actorOf,
     addresses: deps.addresses,
     onKnown: (socket) => deps.strangers.welcome(socket),
     db: database.db,
     limits: new RateLimit(() => performance.now()),
-    publicOrigin: publicUrl?.origin,
+    publicOrigin: accounts.publicUrl.origin,
     log,
     now: deps.now,
   });
   return {
     api,
+    ready: () => api.ready(),
+    tellFirstRun: () => tellFirstRun(accounts, config),
     owns: isAdminPath,
+    tell: (event) => events.publish(event),
     onRequest: (record) => usage.add(record),
-    endStreams: () => {
+    end: async () => {
       stopWatching();
       for (const part of [keys, usage, events]) part[Symbol.dispose]();
+      await access[Symbol.asyncDispose]();
     },
   };
 }
 
-/** Everything that routes work with. */
-function accessServices(
-  { database, now }: AdminDeps,
-  { events, cookies }: { readonly events: EventHub; readonly cookies: Cookies },
-): AdminServices {
-  const actorOf: AdminServices["actorOf"] = (headers, address) =>
-    resolveActor({ database, now, cookies }, headers, address);
-  return { database, now, events, actorOf };
+async function tellFirstRun(accounts: AccountsDeps, config: HubConfig): Promise<void> {
+  const run = await firstRun(accounts, config.accounts.admin);
+  if (run.is === "link") accounts.log.warn({ link: run.link }, "nobody is root yet: open this link within an hour");
+  if (run.is === "root-made") accounts.log.info({ email: run.user.email }, "made the first root of the settings");
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { LimitedAdmission } from "./billing/limited-admission.ts";
 import type { HubConfig } from "./config.ts";
 import { AppError } from "./errors.ts";
-import { Fleet } from "./fleet/fleet.ts";
+import { Fleet, type FleetDeps } from "./fleet/fleet.ts";
 import type { ModelClaims } from "./fleet/serving.ts";
 import { openWorkerDoor } from "./fleet/worker-door.ts";
 import { ClientAddresses } from "./http/client-address.ts";
@@ -18,6 +18,7 @@ import { upgrading, type UpgradeHandler } from "./http/upgrading.ts";
 import { webSocketDoor, type WebSocketDoorDeps } from "./http/websocket-door.ts";
 import { type Admin, openAdmin } from "./hub-admin.ts";
 import { HubLife, type LifeParts } from "./hub-life.ts";
+import { workerEvent, workersOf } from "./hub-workers.ts";
 import { FailedAttempts } from "./identity/failed-attempts.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
 import { keyRefusal } from "./identity/refusals.ts";
@@ -58,6 +59,8 @@ export interface HubDeps {
 export interface Hub {
   /** Starts to take connections. `url` is for this machine. */
   listen(): Promise<{ readonly port: number; readonly url: string }>;
+  /** While there is no root of the hub, makes the one of the settings, or says in the log how to become it. */
+  tellFirstRun(): Promise<void>;
   /** Takes no new connections, lets what runs end within the configured grace, then closes. */
   drain(): Promise<void>;
   /** At once: running answers are cut, visibly. */
@@ -75,7 +78,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const hubId = `hub-${randomUUID()}`;
   const life = new HubLife(config);
   const active = new ActiveRuns();
-  const { fleet, dispatcher } = openFleet(deps, active);
+  const { fleet, dispatcher } = openFleet(deps, active, (...came) => admin?.tell(workerEvent(...came)));
   const addresses = new ClientAddresses(config.trustedProxies);
   const failures = new FailedAttempts(() => performance.now());
   const strangers = new StrangerSockets();
@@ -90,7 +93,9 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     metrics,
     log,
   });
-  const admin = deps.database && openAdmin(config, { ...deps, database: deps.database, hubId, addresses, strangers });
+  const admin: Admin | undefined =
+    deps.database &&
+    openAdmin(config, { ...deps, database: deps.database, hubId, addresses, strangers, workers: workersOf(fleet) });
   const journey: RelayDeps = {
     memory: new MemoryBudget(config.limits.maxBodyMemoryBytes),
     spools: new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes }),
@@ -136,6 +141,7 @@ function livingHub(
       await admin?.ready();
       return life.listen(parts);
     },
+    tellFirstRun: async () => admin?.tellFirstRun(),
     drain: async () => {
       await admin?.end();
       return life.drain(parts).finally(forgetKeys);
@@ -148,7 +154,11 @@ function livingHub(
 }
 
 /** The workers, and who gives their slots to requests: each tells the other. */
-function openFleet(deps: HubDeps, active: ActiveRuns): { readonly fleet: Fleet; readonly dispatcher: Dispatcher } {
+function openFleet(
+  deps: HubDeps,
+  active: ActiveRuns,
+  onWorker: FleetDeps["onWorker"],
+): { readonly fleet: Fleet; readonly dispatcher: Dispatcher } {
   const { log, keys, now } = deps;
   const dispatcher: Dispatcher = new Dispatcher({ models: () => fleet.models, ...waitingRules(deps) });
   const fleet: Fleet = new Fleet({
@@ -158,6 +168,7 @@ function openFleet(deps: HubDeps, active: ActiveRuns): { readonly fleet: Fleet; 
     claims: deps.claims,
     onRoom: (target) => dispatcher.offer(target),
     onLost: (target, groupId) => active.endAt(target, groupId),
+    ...(onWorker && { onWorker }),
   });
   for (const { groupId, model } of deps.servedLately ?? []) fleet.models.remember(groupId, [model]);
   return { fleet, dispatcher };

@@ -144,6 +144,7 @@ test(
     assert.equal(code, 0);
     assert.deepEqual(hub.messages(), [
       "listening",
+      "nobody is root yet: open this link within an hour",
       "there is no key yet; make one: tokilake keys create --kind api --name NAME",
       "stopping: running requests may end; signal again to stop at once",
       "stopped",

@@ -1,17 +1,37 @@
 import { AUDIT_ROUTES, type AuditServices } from "./audit-routes.ts";
+import { DEVICE_JOINS_ROUTES } from "./device-joins-routes.ts";
 import { EVENTS_ROUTES, type EventServices } from "./events-routes.ts";
 import { GROUP_AUDIT_ROUTES } from "./group-audit-routes.ts";
+import type { GroupServices } from "./group-shapes.ts";
+import { GROUPS_ROUTES } from "./groups-routes.ts";
+import { INVITES_ROUTES } from "./invites-routes.ts";
+import { JOIN_PAGE_ROUTES } from "./join-page-routes.ts";
 import { ME_ROUTES } from "./me-routes.ts";
+import { MEMBERS_ROUTES } from "./members-routes.ts";
 import { describedRoutes } from "./openapi-route.ts";
 import type { Route } from "./route.ts";
+import { SERVING_ROUTES } from "./serving-routes.ts";
+import { WORKERS_ROUTES, type WorkerServices } from "./workers-routes.ts";
 
 /** What all routes together work with. */
-export type AdminServices = AuditServices & EventServices;
+export type AdminServices = AuditServices & EventServices & GroupServices & WorkerServices;
 
 /** Every route of the admin API. @param version This program's, for the OpenAPI document. */
 export function adminRoutes(version: string): readonly Route<AdminServices>[] {
   return describedRoutes<AdminServices>(
-    [...ME_ROUTES, ...AUDIT_ROUTES, ...GROUP_AUDIT_ROUTES, ...EVENTS_ROUTES],
+    [
+      ...ME_ROUTES,
+      ...GROUPS_ROUTES,
+      ...MEMBERS_ROUTES,
+      ...SERVING_ROUTES,
+      ...INVITES_ROUTES,
+      ...DEVICE_JOINS_ROUTES,
+      ...JOIN_PAGE_ROUTES,
+      ...WORKERS_ROUTES,
+      ...AUDIT_ROUTES,
+      ...GROUP_AUDIT_ROUTES,
+      ...EVENTS_ROUTES,
+    ],
     version,
   );
 }

@@ -74,10 +74,18 @@ type AnswerOf<R> = {
   /** `set-cookie` may be several. */
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
 } & (R extends z.ZodType
-  ? { readonly body: z.input<R> }
+  ? { readonly body: WithAnyObject<z.input<R>> }
   : R extends StreamResponse
     ? { readonly body: AsyncIterable<string> }
     : { readonly body?: undefined });
+
+/**
+ * The compiler forgets that a handler wrote `object: "user"` and not any text before it has looked at the schema. The schema looks
+ * again when the answer is sent.
+ */
+type WithAnyObject<Body> = Body extends { readonly object: string }
+  ? Omit<Body, "object"> & { readonly object: string }
+  : Body;
 
 /** Each member of a union is compared with the whole of it. */
 type IsUnion<Each, Whole = Each> = Each extends Whole ? ([Whole] extends [Each] ? false : true) : never;

@@ -10,8 +10,10 @@ import { route } from "./route.ts";
 
 /** A worker that is connected now, over however many sessions. */
 export interface ConnectedWorker {
-  /** The name under which it dialed in; nobody else has it. */
+  /** The same whenever it is connected. */
   readonly id: string;
+  /** Under which it dialed in; no other worker of its owner has it. */
+  readonly name: string;
   readonly keyId: string;
   /** undefined: the operator's. */
   readonly ownerId: string | undefined;
@@ -68,7 +70,8 @@ const TARGET = z.object({
 const WORKER = z
   .object({
     object: z.literal("worker"),
-    id: z.string().describe("The name under which it dialed in"),
+    id: z.string().describe("The same whenever it is connected"),
+    name: z.string().describe("Under which it dialed in"),
     key_id: z.string(),
     owner_id: z.string().nullable().describe("null: the operator's"),
     connected_at_ms: z.int(),
@@ -84,7 +87,7 @@ const WORKER = z
   })
   .meta({ id: "Worker" });
 
-const ID = z.strictObject({ id: z.string().max(256) });
+const ID = z.strictObject({ id: z.string().max(64) });
 
 export const WORKERS_ROUTES = [
   route({
@@ -132,7 +135,12 @@ export const WORKERS_ROUTES = [
       if (worker.ownerId !== actor.user.id && !hasRole(actor, "admin")) throw new AppError("forbidden");
       const { database, now, workers } = services;
       const entry = { action: "worker.disconnect", objectType: "worker", objectId: worker.id };
-      const before = { key_id: worker.keyId, owner_id: worker.ownerId ?? null, address: worker.address };
+      const before = {
+        name: worker.name,
+        key_id: worker.keyId,
+        owner_id: worker.ownerId ?? null,
+        address: worker.address,
+      };
       await database.write(({ db }) => audit(db, actor, { ...entry, before }, now()));
       workers.disconnect(worker.id);
       return {};
@@ -155,6 +163,7 @@ function toWorker(worker: ConnectedWorker): z.input<typeof WORKER> {
   return {
     object: "worker",
     id: worker.id,
+    name: worker.name,
     key_id: worker.keyId,
     owner_id: worker.ownerId ?? null,
     connected_at_ms: worker.connectedAtMs,

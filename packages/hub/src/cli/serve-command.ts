@@ -53,6 +53,7 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
     throw explained(thrown, config);
   });
   log.info({ url, version: options.version, dataDir: config.dataDir, keys: keys.size }, "listening");
+  await hub.tellFirstRun();
   warnOfStart(log, keys, options.env);
 
   const signal = await askedToStop();

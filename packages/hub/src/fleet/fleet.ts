@@ -19,6 +19,8 @@ const TOO_MANY_MODELS_RETRY_MS = 60_000;
 export interface FleetDeps extends ServingDeps {
   readonly log: Log;
   readonly now: () => number;
+  /** A name is connected by its first session, and gone with its last. Default: nobody wants to know. */
+  readonly onWorker?: (worker: FleetWorker, is: "connected" | "disconnected") => void;
 }
 
 export interface FleetTraffic {
@@ -46,6 +48,11 @@ export class Fleet {
     this.#deps = deps;
     this.models = new Catalogue(deps.now);
     this.#serving = new Serving(this.models, deps);
+  }
+
+  /** Every process that is connected now. */
+  get workers(): Iterable<FleetWorker> {
+    return this.#processes.values();
   }
 
   /** Bytes on all sessions there ever were, and what runs on those that are open. */
@@ -100,6 +107,7 @@ export class Fleet {
     owner.sessions += 1;
     this.#owners.set(name, owner);
     this.update(session, session.registration.details);
+    if (owner.sessions === 1) this.#deps.onWorker?.(worker, "connected");
   }
 
   /**
@@ -131,7 +139,7 @@ export class Fleet {
     if (worker === undefined) return;
     this.#workers.delete(session);
     worker.remove(session);
-    this.#disown(nameOf(session.identity, session.registration));
+    const isLast = this.#disown(nameOf(session.identity, session.registration));
     const { received, sent } = this.#endedTraffic;
     this.#endedTraffic = { received: received + session.bytesReceived, sent: sent + session.bytesSent };
     if (!worker.isGone) return;
@@ -139,6 +147,7 @@ export class Fleet {
     worker.decision += 1;
     for (const target of worker.targets.values()) this.models.remove(target);
     this.#countModels(session.identity.keyId, worker, 0);
+    if (isLast) this.#deps.onWorker?.(worker, "disconnected");
   }
 
   /** Ends the sessions of a key that is good no more. Their streams fail over or fail visibly. */
@@ -164,11 +173,13 @@ export class Fleet {
     }
   }
 
-  #disown(name: string): void {
+  /** Whether the name is free from now on. */
+  #disown(name: string): boolean {
     const owner = this.#owners.get(name);
-    if (owner === undefined) return;
+    if (owner === undefined) return false;
     owner.sessions -= 1;
     if (owner.sessions === 0) this.#owners.delete(name);
+    return owner.sessions === 0;
   }
 
   /** @throws TunnelRefusal */
