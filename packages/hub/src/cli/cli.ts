@@ -6,12 +6,14 @@ import { openStore } from "../store/open-store.ts";
 import { UsageError } from "./cli-error.ts";
 import type { FlagTypes, FlagValues, Noun, Output } from "./command.ts";
 import { runDoctor } from "./doctor-command.ts";
+import { GROUPS } from "./groups-command.ts";
+import { INVITES } from "./invites-command.ts";
 import { KEYS } from "./keys-command.ts";
 import { USERS } from "./users-command.ts";
 import { limitYoungGeneration } from "./young-generation.ts";
 
 /** What an operator can do something with, each in a file of its own: `tokilake NOUN VERB`. */
-const NOUNS: Readonly<Record<string, Noun>> = { users: USERS, keys: KEYS };
+const NOUNS: Readonly<Record<string, Noun>> = { users: USERS, groups: GROUPS, invites: INVITES, keys: KEYS };
 
 const HELP = `tokilake ${packageJson.version}: an OpenAI-compatible hub for the workers that dial in
 

@@ -93,6 +93,17 @@ test("public groups are made by whoever runs the hub alone, and belong to the op
   assert.deepEqual([byRoot.ownerId, byCommand.ownerId], [undefined, undefined]);
 });
 
+test("only the operator's command makes a group for somebody else", async () => {
+  await using groups = await openTestGroups();
+  const root = await groups.user("root", "root");
+  await groups.user("ada");
+
+  assert.equal(await codeOf(createGroup(groups, root, { ...NEW, ownerId: "user_ada" })), "forbidden");
+  const group = await createGroup(groups, OPERATOR, { ...NEW, ownerId: "user_ada" });
+  const membership = await findMembership(groups.database.db, { groupId: group.id, userId: "user_ada" });
+  assert.deepEqual([group.ownerId, membership?.role], ["user_ada", "owner"]);
+});
+
 test("other people's groups are as if they were not there", async () => {
   await using groups = await openTestGroups();
   const ada = await groups.user("ada");

@@ -46,6 +46,8 @@ export interface GroupInput {
   readonly name: string;
   readonly description?: string | undefined;
   readonly memberLimits?: MemberLimits | undefined;
+  /** Of a private group, for the operator's command to say; left out: the actor. */
+  readonly ownerId?: string | undefined;
 }
 
 export type GroupPatch = Pick<GroupChange, "slug" | "name" | "description" | "memberLimits">;
@@ -61,9 +63,9 @@ export async function createGroup(deps: GroupsDeps, actor: Actor, input: GroupIn
   checkSlug(slug);
   const name = checkedName(input.name);
   const description = checkedText(input.description ?? "", "description", GROUP_LIMITS.maxDescriptionLength);
-  checkMayCreate(deps, actor, kind);
+  checkMayCreate(deps, actor, input);
   const nowMs = deps.now();
-  const ownerId = kind === "private" ? userIdOf(actor) : undefined;
+  const ownerId = kind === "private" ? (input.ownerId ?? userIdOf(actor)) : undefined;
   return deps.database.write(async (transaction) => {
     const { db } = transaction;
     await checkSlugIsFree(transaction, slug);
@@ -197,7 +199,10 @@ export function shownInAudit(group: GroupRecord): AuditValues {
   return { kind, slug, name, description, owner_id: ownerId ?? null, member_limits: memberLimits };
 }
 
-function checkMayCreate({ settings }: GroupsDeps, actor: Actor, kind: "public" | "private"): void {
+function checkMayCreate({ settings }: GroupsDeps, actor: Actor, { kind, ownerId }: GroupInput): void {
+  if (ownerId !== undefined && actor.kind === "user" && ownerId !== actor.user.id) {
+    throw new AppError("forbidden", "A group is made for oneself. Give it away afterwards.");
+  }
   if (isAdmin(actor)) return;
   if (kind === "public") throw new AppError("forbidden", "Only whoever runs the hub makes public groups.");
   if (actor.kind === "user" && actor.user.role === "auditor") {

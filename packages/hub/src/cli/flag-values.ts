@@ -1,0 +1,38 @@
+import { UsageError } from "./cli-error.ts";
+
+/** Rows shown when no `--limit` is given. */
+const DEFAULT_LIMIT = 1000;
+
+/** `--limit`. @throws UsageError */
+export function limitOf(limit: string | undefined): number {
+  return limit === undefined ? DEFAULT_LIMIT : wholeNumberOf("limit", limit);
+}
+
+/** A count from 1 on. @throws UsageError */
+export function wholeNumberOf(flag: string, text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new UsageError(`--${flag} is a whole number from 1 to 9999999`);
+  return Number(text);
+}
+
+const MS_OF: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `--expires`: a day or time as ISO 8601 writes it, or how long from now, such as `30d`. @throws UsageError */
+export function expiryOf(text: string | undefined, nowMs: number): number | undefined {
+  if (text === undefined) return undefined;
+  const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  const unitMs = MS_OF[unit];
+  if (unitMs !== undefined) return nowMs + Number(count) * unitMs;
+  const atMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(atMs)) throw new UsageError("--expires is a day such as 2030-12-31, or a time from now such as 30d");
+  return atMs;
+}
+
+/** A time as lists show it, in UTC. */
+export function shownTime(atMs: number): string {
+  return new Date(atMs).toISOString().slice(0, 16).replace("T", " ");
+}
+
+/** A text of somebody's: control characters could rewrite what a terminal shows. */
+export function shownText(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "?");
+}

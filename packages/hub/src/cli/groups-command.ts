@@ -1,0 +1,195 @@
+import { setTimeout as wait } from "node:timers/promises";
+
+import { deleteGroup, previewDeletion } from "../groups/delete-group.ts";
+import type { Standing } from "../groups/group-access.ts";
+import { createGroup, listGroups, transferGroup, updateGroup } from "../groups/groups.ts";
+import {
+  banMember,
+  grantMembership,
+  listMembers,
+  removeMember,
+  type ShownMember,
+  unbanMember,
+} from "../groups/members.ts";
+import { OPERATOR } from "../identity/actor.ts";
+import type { InviteRole } from "../store/invite-store.ts";
+import { UsageError } from "./cli-error.ts";
+import { groupsOf, namedGroup, namedUser } from "./command-groups.ts";
+import { type Asked, noun } from "./command.ts";
+import { expiryOf, limitOf, shownText, shownTime } from "./flag-values.ts";
+import { table } from "./table.ts";
+
+const FLAGS = {
+  name: { type: "string" },
+  owner: { type: "string" },
+  public: { type: "boolean" },
+  role: { type: "string" },
+  expires: { type: "string" },
+  yes: { type: "boolean" },
+  limit: { type: "string" },
+  json: { type: "boolean" },
+} as const;
+
+type AskedForGroups = Asked<typeof FLAGS>;
+
+/** Running hubs notice a change within this time (`Database.watch`). A command ends when its change holds everywhere. */
+const NOTICED_MS = 100;
+
+/** `tokilake groups …` */
+export const GROUPS = noun({
+  flags: FLAGS,
+  commands: {
+    list: { flags: ["json", "limit"], run: showGroups },
+    create: { words: ["SLUG"], flags: ["name", "owner", "public"], run: create },
+    rename: { words: ["GROUP", "SLUG"], run: rename },
+    delete: { words: ["GROUP"], flags: ["yes"], run: remove },
+    transfer: { words: ["GROUP", "USER"], run: transfer },
+    members: { words: ["GROUP"], flags: ["json", "limit"], run: showMembers },
+    add: { words: ["GROUP", "USER"], flags: ["role", "expires"], run: add },
+    remove: { words: ["GROUP", "USER"], run: removeOne },
+    ban: { words: ["GROUP", "USER"], run: ban },
+    unban: { words: ["GROUP", "USER"], run: unban },
+  },
+  help: `  tokilake groups list [--json] [--limit N]
+                                       the newest first
+  tokilake groups create SLUG [--name NAME] [--owner EMAIL | --public]
+                                       make a group, the operator's when nobody is named
+  tokilake groups rename GROUP SLUG    by its slug or id; its keys go on working
+  tokilake groups delete GROUP [--yes] shows what would break; --yes does it
+  tokilake groups transfer GROUP USER  give it to one of its members
+  tokilake groups members GROUP [--json] [--limit N]
+  tokilake groups add GROUP USER [--role provider|member] [--expires 30d|DATE]
+                                       into one of the operator's: lets serve there
+  tokilake groups remove GROUP USER    comes back with a newer invite
+  tokilake groups ban GROUP USER       comes back with none; unban lifts that
+  tokilake groups unban GROUP USER
+`,
+});
+
+async function showGroups(asked: AskedForGroups): Promise<void> {
+  const { flags, output } = asked;
+  const limit = limitOf(flags.limit);
+  const found = await listGroups(groupsOf(asked), OPERATOR, { all: true }, { limit: limit + 1 });
+  const groups = found.slice(0, limit);
+  if (flags.json === true) output.stdout(`${JSON.stringify(groups.map(toJson), null, 2)}\n`);
+  else output.stdout(table(["ID", "SLUG", "NAME", "KIND", "OWNER", "CREATED"], groups.map(rowOf)));
+  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+}
+
+async function create(asked: AskedForGroups): Promise<void> {
+  const { words, flags, output } = asked;
+  const [slug = ""] = words;
+  if (flags.public === true && flags.owner !== undefined) {
+    throw new UsageError("--public and --owner do not go together: a public group is the operator's");
+  }
+  const owner = flags.owner === undefined ? undefined : await namedUser(asked, flags.owner);
+  const group = await createGroup(groupsOf(asked), OPERATOR, {
+    kind: flags.public === true ? "public" : "private",
+    slug,
+    name: flags.name ?? slug,
+    ownerId: owner?.id,
+  });
+  await wait(NOTICED_MS);
+  output.stderr(`Made the ${group.kind} group ${slug} of ${owner?.email ?? "the operator"}.\n`);
+  output.stdout(`${group.id}\n`);
+}
+
+async function rename(asked: AskedForGroups): Promise<void> {
+  const group = await namedGroup(asked);
+  const slug = asked.words[1] ?? "";
+  await updateGroup(groupsOf(asked), OPERATOR, { groupId: group.id, version: undefined, patch: { slug } });
+  await done(asked, `${group.slug} is called ${slug} now.`);
+}
+
+async function remove(asked: AskedForGroups): Promise<void> {
+  const { flags, output } = asked;
+  const deps = groupsOf(asked);
+  const { id, slug } = await namedGroup(asked);
+  if (flags.yes !== true) {
+    const { keys, members, invites } = await previewDeletion(deps, OPERATOR, id);
+    output.stderr(
+      `Deleting ${slug} ends ${keys} API keys and ${invites} invites, and its ${members} members lose it, with all ` +
+        `workers that serve it. Nothing brings it back. To do it: tokilake groups delete ${slug} --yes\n`,
+    );
+    return;
+  }
+  await deleteGroup(deps, OPERATOR, { groupId: id, version: undefined });
+  await done(asked, `Deleted the group ${slug} (${id}).`);
+}
+
+async function transfer(asked: AskedForGroups): Promise<void> {
+  const [group, user] = [await namedGroup(asked), await namedUser(asked)];
+  await transferGroup(groupsOf(asked), OPERATOR, { groupId: group.id, version: undefined, userId: user.id });
+  await done(asked, `${group.slug} belongs to ${user.email} now.`);
+}
+
+async function showMembers(asked: AskedForGroups): Promise<void> {
+  const { flags, output } = asked;
+  const limit = limitOf(flags.limit);
+  const group = await namedGroup(asked);
+  const found = await listMembers(groupsOf(asked), OPERATOR, group.id, { limit: limit + 1 });
+  const members = found.slice(0, limit);
+  if (flags.json === true) output.stdout(`${JSON.stringify(members.map(toMemberJson), null, 2)}\n`);
+  else if (members.length === 0) output.stderr(`${group.slug} has no members.\n`);
+  else output.stdout(table(["ID", "E-MAIL", "NAME", "ROLE", "STATUS", "EXPIRES"], members.map(memberRowOf)));
+  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+}
+
+async function add(asked: AskedForGroups): Promise<void> {
+  const { flags } = asked;
+  const role = roleOf(flags.role ?? "member");
+  const [group, user] = [await namedGroup(asked), await namedUser(asked)];
+  const expiresAtMs = expiryOf(flags.expires, asked.now());
+  await grantMembership(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id, role, expiresAtMs });
+  await done(asked, `${user.email} is a ${role} of ${group.slug} now.`);
+}
+
+async function removeOne(asked: AskedForGroups): Promise<void> {
+  const [group, user] = [await namedGroup(asked), await namedUser(asked)];
+  await removeMember(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id });
+  await done(asked, `${user.email} was removed from ${group.slug}.`);
+}
+
+async function ban(asked: AskedForGroups): Promise<void> {
+  const [group, user] = [await namedGroup(asked), await namedUser(asked)];
+  await banMember(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id });
+  await done(asked, `${user.email} is banned from ${group.slug}.`);
+}
+
+async function unban(asked: AskedForGroups): Promise<void> {
+  const [group, user] = [await namedGroup(asked), await namedUser(asked)];
+  await unbanMember(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id });
+  await done(asked, `${user.email} may come back to ${group.slug}, with a new invite.`);
+}
+
+/** Said when the change holds in running hubs, too. */
+async function done({ output }: AskedForGroups, text: string): Promise<void> {
+  await wait(NOTICED_MS);
+  output.stderr(`${text}\n`);
+}
+
+function roleOf(text: string): InviteRole {
+  if (text === "provider" || text === "member") return text;
+  throw new UsageError(`--role is provider or member, not ${JSON.stringify(text)}`);
+}
+
+function rowOf({ group }: Standing): string[] {
+  const { id, slug, name, kind, ownerId, createdAtMs } = group;
+  return [id, slug, shownText(name), kind, ownerId ?? "operator", shownTime(createdAtMs)];
+}
+
+function memberRowOf(member: ShownMember): string[] {
+  const { userId, email = "", name, role, status, expiresAtMs } = member;
+  return [userId, email, shownText(name), role, status, expiresAtMs === undefined ? "never" : shownTime(expiresAtMs)];
+}
+
+/** `null` for what is not known: others read this. */
+function toJson({ group }: Standing): object {
+  const { id, slug, name, description, kind, ownerId, memberLimits, createdAtMs } = group;
+  return { id, slug, name, description, kind, ownerId: ownerId ?? null, memberLimits, createdAtMs };
+}
+
+function toMemberJson(member: ShownMember): object {
+  const { userId, email, name, role, status, expiresAtMs, limits, joinedAtMs } = member;
+  return { userId, email, name, role, status, expiresAtMs: expiresAtMs ?? null, limits: limits ?? null, joinedAtMs };
+}
