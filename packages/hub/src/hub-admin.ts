@@ -12,7 +12,7 @@ import type { HubConfig } from "./config.ts";
 import type { GroupFleet } from "./groups/group-workers.ts";
 import type { ClientAddresses } from "./http/client-address.ts";
 import type { StrangerSockets } from "./http/stranger-sockets.ts";
-import { accessServices } from "./hub-services.ts";
+import type { AccessServices } from "./hub-services.ts";
 import type { AccountsDeps } from "./identity/accounts.ts";
 import type { UserActor } from "./identity/actor.ts";
 import { resolveActor } from "./identity/resolve-actor.ts";
@@ -28,6 +28,7 @@ import { KyselyAccessStore } from "./store/kysely-access-store.ts";
 export interface AdminDeps {
   readonly hubId: string;
   readonly database: Database;
+  readonly access: AccessServices;
   readonly addresses: ClientAddresses;
   readonly strangers: StrangerSockets;
   readonly workers: ConnectedWorkers & GroupFleet;
@@ -54,13 +55,12 @@ export interface Admin {
 
 /** Builds the admin API of one hub. */
 export function openAdmin(config: HubConfig, deps: AdminDeps): Admin {
-  const { database, log } = deps;
+  const { database, log, access } = deps;
   const failed = (error: unknown): void => log.warn({ error }, "events of the admin API could not be told");
   const events = new EventHub(deps.hubId, failed);
   const usage = new UsageEvents(events, database.db, failed);
   const keys = new KeyEvents(events, new KyselyAccessStore(database), () => currentRevision(database.db), failed);
   const stopWatching = database.watch(() => events.recheckSoon());
-  const access = accessServices(config, deps);
   const { accounts } = access;
   const cookies = new Cookies(accounts.publicUrl.isHttps);
   const actorOf = (headers: IncomingHttpHeaders, address: string): Promise<UserActor | undefined> =>

@@ -7,6 +7,7 @@ import { AppError } from "./errors.ts";
 import { Fleet, type FleetDeps } from "./fleet/fleet.ts";
 import type { ModelClaims } from "./fleet/serving.ts";
 import { openWorkerDoor } from "./fleet/worker-door.ts";
+import { claimModels } from "./groups/model-claims.ts";
 import { ClientAddresses } from "./http/client-address.ts";
 import { ClientConnections } from "./http/client-connections.ts";
 import { healthRoutes } from "./http/health-routes.ts";
@@ -18,6 +19,7 @@ import { upgrading, type UpgradeHandler } from "./http/upgrading.ts";
 import { webSocketDoor, type WebSocketDoorDeps } from "./http/websocket-door.ts";
 import { type Admin, openAdmin } from "./hub-admin.ts";
 import { HubLife, type LifeParts } from "./hub-life.ts";
+import { accessServices, type AccessServices } from "./hub-services.ts";
 import { workerEvent, workersOf } from "./hub-workers.ts";
 import { FailedAttempts } from "./identity/failed-attempts.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
@@ -78,7 +80,11 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const hubId = `hub-${randomUUID()}`;
   const life = new HubLife(config);
   const active = new ActiveRuns();
-  const { fleet, dispatcher } = openFleet(deps, active, (...came) => admin?.tell(workerEvent(...came)));
+  const access = deps.database && accessServices(config, { ...deps, database: deps.database });
+  const claims = deps.claims ?? (access && modelClaims(access));
+  const { fleet, dispatcher } = openFleet({ ...deps, ...(claims && { claims }) }, active, (...came) =>
+    admin?.tell(workerEvent(...came)),
+  );
   const addresses = new ClientAddresses(config.trustedProxies);
   const failures = new FailedAttempts(() => performance.now());
   const strangers = new StrangerSockets();
@@ -94,8 +100,8 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     log,
   });
   const admin: Admin | undefined =
-    deps.database &&
-    openAdmin(config, { ...deps, database: deps.database, hubId, addresses, strangers, workers: workersOf(fleet) });
+    access &&
+    openAdmin(config, { ...access.keys, log, access, hubId, addresses, strangers, workers: workersOf(fleet) });
   const journey: RelayDeps = {
     memory: new MemoryBudget(config.limits.maxBodyMemoryBytes),
     spools: new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes }),
@@ -151,6 +157,11 @@ function livingHub(
       return life.close(parts).finally(forgetKeys);
     },
   };
+}
+
+/** Names of models belong to whoever served them first in a group. */
+function modelClaims({ groups }: AccessServices): ModelClaims {
+  return { claim: (asked) => claimModels(groups, asked) };
 }
 
 /** The workers, and who gives their slots to requests: each tells the other. */
