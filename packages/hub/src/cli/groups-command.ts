@@ -53,7 +53,7 @@ export const GROUPS = noun({
   help: `  tokilake groups list [--json] [--limit N]
                                        the newest first
   tokilake groups create SLUG [--name NAME] [--owner EMAIL | --public]
-                                       make a group, the operator's when nobody is named
+                                       make a group, without --owner your own
   tokilake groups rename GROUP SLUG    by its slug or id; its keys go on working
   tokilake groups delete GROUP [--yes] shows what would break; --yes does it
   tokilake groups transfer GROUP USER  give it to one of its members
