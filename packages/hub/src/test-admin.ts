@@ -1,10 +1,13 @@
 import type { HubConfig } from "./config.ts";
 import { SCOPES, type Scope } from "./identity/actor.ts";
+import { Directory } from "./identity/directory.ts";
 import { hashOfSecret } from "./identity/key-secret.ts";
 import { newOpaqueSecret } from "./identity/opaque-secret.ts";
+import { SilentLog } from "./observe/silent-log.ts";
 import type { UserRole } from "./store/access-schema.ts";
 import { insertAccessToken } from "./store/access-token-store.ts";
 import type { Database } from "./store/database.ts";
+import { KyselyAccessStore } from "./store/kysely-access-store.ts";
 import { openStore } from "./store/open-store.ts";
 import { insertSignIn } from "./store/sign-in-store.ts";
 import { insertUser } from "./store/user-store.ts";
@@ -38,11 +41,18 @@ export interface TestAdmin extends AsyncDisposable {
   browse(who: TestUser, method: string, path: string, init?: CallInit): Promise<Response>;
 }
 
-export async function startTestAdmin(config: Partial<HubConfig> = {}): Promise<TestAdmin> {
+/** @param options.keys `stored`: keys of the database open the hub's doors, instead of any that looks like one. */
+export async function startTestAdmin(
+  config: Partial<HubConfig> = {},
+  options: { readonly keys?: "stored" } = {},
+): Promise<TestAdmin> {
   const folder = temporaryFolder();
   const store = await openStore(`sqlite:${folder.file("hub.db")}`);
   const { database } = store;
-  const hub = await startTestHub(config, { database });
+  await using closing = new AsyncDisposableStack();
+  const keys = options.keys && closing.use(await openDirectory(database));
+  const hub = await startTestHub(config, { database, ...(keys && { keys }) });
+  const later = closing.move();
   const call: TestAdmin["call"] = (who, method, path, { body, headers, signal } = {}) => {
     const token = typeof who === "string" ? who : who?.token;
     return fetch(hub.url + path, {
@@ -88,10 +98,15 @@ export async function startTestAdmin(config: Partial<HubConfig> = {}): Promise<T
     },
     [Symbol.asyncDispose]: async () => {
       await hub[Symbol.asyncDispose]();
+      await later[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
     },
   };
+}
+
+function openDirectory(database: Database): Promise<Directory> {
+  return Directory.open(new KyselyAccessStore(database), { log: new SilentLog(), now: Date.now });
 }
 
 async function keepUser(

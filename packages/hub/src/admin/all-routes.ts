@@ -9,6 +9,7 @@ import type { GroupServices } from "./group-shapes.ts";
 import { GROUPS_ROUTES } from "./groups-routes.ts";
 import { INVITES_ROUTES } from "./invites-routes.ts";
 import { JOIN_PAGE_ROUTES } from "./join-page-routes.ts";
+import { KEYS_ROUTES, type KeyServices } from "./keys-routes.ts";
 import { ME_ROUTES } from "./me-routes.ts";
 import { MEMBERS_ROUTES } from "./members-routes.ts";
 import { describedRoutes } from "./openapi-route.ts";
@@ -21,7 +22,7 @@ import { USERS_ROUTES } from "./users-routes.ts";
 import { WORKERS_ROUTES, type WorkerServices } from "./workers-routes.ts";
 
 /** What all routes together work with. */
-export type AdminServices = AccountServices & AuditServices & EventServices & GroupServices & WorkerServices;
+export type AdminServices = AccountServices & AuditServices & EventServices & GroupServices & KeyServices & WorkerServices;
 
 /** Every route of the admin API. @param version This program's, for the OpenAPI document. */
 export function adminRoutes(version: string): readonly Route<AdminServices>[] {
@@ -34,6 +35,7 @@ export function adminRoutes(version: string): readonly Route<AdminServices>[] {
       ...SIGN_INS_ROUTES,
       ...ACCESS_TOKENS_ROUTES,
       ...USERS_ROUTES,
+      ...KEYS_ROUTES,
       ...GROUPS_ROUTES,
       ...MEMBERS_ROUTES,
       ...SERVING_ROUTES,
