@@ -59,7 +59,7 @@ export const GROUPS = noun({
   tokilake groups transfer GROUP USER  give it to one of its members
   tokilake groups members GROUP [--json] [--limit N]
   tokilake groups add GROUP USER [--role provider|member] [--expires 30d|DATE]
-                                       into one of the operator's: lets serve there
+                                       the operator's groups: may serve there
   tokilake groups remove GROUP USER    comes back with a newer invite
   tokilake groups ban GROUP USER       comes back with none; unban lifts that
   tokilake groups unban GROUP USER
