@@ -30,7 +30,7 @@ export const INVITES = noun({
   },
   help: `  tokilake invites create [--group GROUP] [--role provider|member] [--uses N]
       [--expires 30d|DATE] [--note TEXT]
-                                       make an invite; without a group, to the hub;
+                                       make an invite, to the hub if no group;
                                        stdout has only the link
   tokilake invites list [--group GROUP] [--json] [--limit N]
                                        the newest first
