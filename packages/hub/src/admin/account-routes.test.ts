@@ -78,7 +78,10 @@ test("a person registers, verifies the address, signs in with both factors, and 
   const registered = await browser.ask("POST", "/api/register", { ...ANN, name: "Ann" });
   assert.deepEqual([registered.status, registered.json["next"]], [202, "verify-email"]);
   const [mail] = await hub.accounts.mails();
-  assert.equal((await browser.ask("POST", "/api/verify-email", { token: secretIn(mail) })).status, 204);
+  assert.equal(
+    (await browser.ask("POST", "/api/verify-email", { token: secretIn(mail), password: PASSWORD })).status,
+    204,
+  );
   const signedIn = await browser.ask("POST", "/api/sign-in", { ...ANN, return_to: "/chat" });
   assert.deepEqual([signedIn.json["outcome"], signedIn.json["return_to"]], ["signed-in", "/chat"]);
 

@@ -242,12 +242,12 @@ const BY_MAIL = [
     path: "/api/verify-email",
     permission: "public",
     scope: "none",
-    summary: "Takes the link of a verification mail",
-    body: z.strictObject({ token: LINK_TOKEN }),
+    summary: "Takes the link of a verification mail, from who is signed in to the account or knows its password",
+    body: z.strictObject({ token: LINK_TOKEN, password: PASSWORD.exactOptional() }),
     response: { 204: null },
-    errors: ["forbidden", "conflict"],
-    handler: async ({ body, ...request }, { accounts }: AccountServices) => {
-      await verifyEmail(accounts, visitorOf(accounts, request), body.token);
+    errors: ["forbidden", "conflict", "overloaded"],
+    handler: async ({ actor, body, ...request }, { accounts }: AccountServices) => {
+      await verifyEmail(accounts, visitorOf(accounts, request), actor, body);
       return {};
     },
   }),

@@ -76,7 +76,8 @@ test("a new address is one once its mailbox was opened, and the old one is told"
   const [mail] = await accounts.mails();
   assert.equal(mail?.to, "ann@new.example");
   assert.equal((await ownAccount(deps, ann)).email, EMAIL);
-  await verifyEmail(deps, visitor(), secretIn(mail));
+  await assert.rejects(verifyEmail(deps, visitor(), undefined, { token: secretIn(mail) }), { param: "password" });
+  await verifyEmail(deps, visitor(), ann, { token: secretIn(mail) });
 
   assert.equal((await ownAccount(deps, ann)).email, "ann@new.example");
   const [told] = await accounts.mails();
@@ -91,7 +92,7 @@ test("an address that somebody else took meanwhile is refused", async () => {
   const [mail] = await accounts.mails();
   await accounts.user("new@example.com");
 
-  await assert.rejects(verifyEmail(accounts.deps, visitor(), secretIn(mail)), { code: "conflict" });
+  await assert.rejects(verifyEmail(accounts.deps, visitor(), ann, { token: secretIn(mail) }), { code: "conflict" });
 });
 
 test("a token does what its scopes say, until it ends or is revoked", async () => {

@@ -5,7 +5,7 @@ import type { Mail } from "./outbox.ts";
 export function verificationMail(to: string, link: string): Mail {
   return mail(to, "Verify your e-mail address", [
     "Somebody, hopefully you, gave this address for an account on a Tokilake hub.",
-    "This link shows that it is yours. It works once, for 24 hours:",
+    "This link shows that it is yours; it asks for the account's password. It works once, for 24 hours:",
     link,
     "If it was not you, do nothing: without the link the account stays unverified.",
   ]);

@@ -18,11 +18,13 @@ test("whoever registers verifies the address, and then signs in", async () => {
   const [mail] = await accounts.mails();
   assert.equal(mail?.to, "ann@example.com");
   assert.match(mail.text, /^https:\/\/hub\.example\/verify-email#[\w-]{43}$/m);
-  await verifyEmail(deps, visitor(), secretIn(mail));
+  await verifyEmail(deps, visitor(), undefined, { token: secretIn(mail), password: PASSWORD });
 
   const { user } = await accounts.signIn(ANN.email);
   assert.equal(user.role, "user");
-  await assert.rejects(verifyEmail(deps, visitor(), secretIn(mail)), { param: "token" });
+  await assert.rejects(verifyEmail(deps, visitor(), undefined, { token: secretIn(mail), password: PASSWORD }), {
+    param: "token",
+  });
 });
 
 test("an address that has an account already is not told, but its owner is", async () => {
@@ -112,14 +114,39 @@ test("a verification link is good for a day, and for the address that it was sen
   const [mail] = await accounts.mails();
 
   accounts.pass(24 * 3600 * 1000);
-  await assert.rejects(verifyEmail(deps, visitor(), secretIn(mail)), { param: "token" });
+  const late = { token: secretIn(mail), password: PASSWORD };
+  await assert.rejects(verifyEmail(deps, visitor(), undefined, late), { param: "token" });
   resendVerification(deps, visitor(), ANN);
   const [again] = await accounts.mails();
-  await verifyEmail(deps, visitor(), secretIn(again));
+  await verifyEmail(deps, visitor(), undefined, { token: secretIn(again), password: PASSWORD });
   resendVerification(deps, visitor(), ANN);
   resendVerification(deps, visitor(), { email: "nobody@example.com" });
 
   assert.deepEqual(await accounts.mails(), []);
+});
+
+test("whoever opens a link that a stranger caused does not verify the stranger's account", async () => {
+  await using accounts = await testAccounts({ requiresVerifiedEmail: false });
+  const { deps } = accounts;
+  await accounts.root();
+  await register(deps, visitor({ address: "192.0.2.66" }), { ...ANN, password: "password of Eve" });
+  const [mail] = await accounts.mails();
+  const token = secretIn(mail);
+
+  await assert.rejects(verifyEmail(deps, visitor(), undefined, { token }), { param: "password" });
+  await assert.rejects(verifyEmail(deps, visitor(), undefined, { token, password: PASSWORD }), { param: "password" });
+  const other = await accounts.as(await accounts.signIn("root@hub.example"));
+  await assert.rejects(verifyEmail(deps, visitor(), other, { token }), { param: "password" });
+  assert.equal((await accounts.reload(ANN)).emailVerifiedAtMs, undefined);
+  // Nor may the link be used to guess.
+  for (let count = 0; count < 9; count += 1) {
+    await assert.rejects(verifyEmail(deps, visitor(), undefined, { token, password: `wrong password ${count}` }), {
+      param: "password",
+    });
+  }
+  await assert.rejects(verifyEmail(deps, visitor(), undefined, { token, password: "password of Eve" }), {
+    code: "rate_limit_exceeded",
+  });
 });
 
 test("one address gets five mails an hour at most, one network asks for twenty, and the next hour is another", async () => {

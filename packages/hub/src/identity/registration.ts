@@ -3,14 +3,22 @@ import { newId } from "../new-id.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import { endLinks } from "../store/one-time-link-store.ts";
-import { type NewUser, type UserRecord, changeUser, insertUser, userByEmail, userById } from "../store/user-store.ts";
+import {
+  type NewUser,
+  type UserRecord,
+  changeUser,
+  insertUser,
+  passwordHashOf,
+  userByEmail,
+  userById,
+} from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
+import type { UserActor } from "./actor.ts";
 import { normaliseEmail } from "./email.ts";
 import { addressChangedMail, alreadyRegisteredMail, verificationMail } from "./mails.ts";
-import { makeLink, takeLink } from "./one-time-links.ts";
-import { checkNewPassword } from "./password-rules.ts";
+import { lookAtLink, makeLink, takeLink } from "./one-time-links.ts";
+import { checkNewPassword, normalisePassword } from "./password-rules.ts";
 import { hasRoot } from "./set-up.ts";
-import { actingUserOf } from "./sign-ins.ts";
 import { type Visitor, networkOf } from "./visitor.ts";
 
 export interface Registration {
@@ -112,30 +120,71 @@ export function resendVerification(deps: AccountsDeps, visitor: Visitor, given: 
 /**
  * Takes the link of a verification mail: the address it was sent to is the user's from now on, and verified.
  *
- * @throws AppError `invalid_request` for the link, `conflict` when another user has that address by now
+ * The link alone shows whose the address is, not whose the account is. Somebody may have made one with an address that is not his,
+ * in the hope that its owner opens the link. So whoever opens it must be signed in to the account, or know its password.
+ *
+ * @param actor Who is signed in in this browser.
+ * @throws AppError `invalid_request` for the link or the password, `conflict` when another user has that address by now,
+ *   `rate_limit_exceeded`, `overloaded`
  */
-export async function verifyEmail(deps: AccountsDeps, visitor: Visitor, token: string): Promise<void> {
+export async function verifyEmail(
+  deps: AccountsDeps,
+  visitor: Visitor,
+  actor: UserActor | undefined,
+  given: { readonly token: string; readonly password?: string | undefined },
+): Promise<void> {
+  const link = { secret: given.token, purpose: "verify-email" } as const;
+  const { userId = "" } = await lookAtLink(deps.database.db, link, deps.now());
+  const isOwn = actor?.via.kind === "sign-in" && actor.user.id === userId;
+  if (!isOwn) await requirePasswordOf(deps, visitor, userId, given.password);
   const nowMs = deps.now();
-  const changed = await deps.database.write(async (transaction) => {
-    const { db } = transaction;
-    const { userId = "", email = "" } = await takeLink(db, { secret: token, purpose: "verify-email" }, nowMs);
-    const before = await userById(db, userId);
-    if (before === undefined || before.disabledAtMs !== undefined)
-      throw new AppError("forbidden", "This account is disabled.");
-    const holder = await userByEmail(db, email);
-    if (holder !== undefined && holder.id !== userId)
-      throw new AppError("conflict", "Another account has this address.");
-    await changeUser(transaction, userId, { email, emailVerifiedAtMs: nowMs });
-    await endLinks(db, "verify-email", userId);
-    // Sent to the address from before.
-    await endLinks(db, "reset-password", userId);
-    const { address, requestId } = visitor;
-    const by = { kind: "hub", address, ...(requestId !== undefined && { requestId }) } as const;
-    const entry = { action: "user.verify-email", objectType: "user", objectId: userId };
-    await audit(db, by, { ...entry, before: { email: before.email }, after: { email } }, nowMs);
-    return before.email === email ? undefined : actingUserOf(before);
-  });
-  if (changed !== undefined) deps.outbox.post(() => Promise.resolve(addressChangedMail(changed.email)));
+  const before = await deps.database.write((transaction) => takeAddress(transaction, visitor, link, nowMs));
+  if (before !== undefined) deps.outbox.post(() => Promise.resolve(addressChangedMail(before)));
+}
+
+/** Returns the address from before, when it was another one. */
+async function takeAddress(
+  transaction: AccessTransaction,
+  visitor: Visitor,
+  link: { readonly secret: string; readonly purpose: "verify-email" },
+  nowMs: number,
+): Promise<string | undefined> {
+  const { db } = transaction;
+  const { userId = "", email = "" } = await takeLink(db, link, nowMs);
+  const user = await userById(db, userId);
+  if (user === undefined || user.disabledAtMs !== undefined) {
+    throw new AppError("forbidden", "This account is disabled.");
+  }
+  const holder = await userByEmail(db, email);
+  if (holder !== undefined && holder.id !== userId) throw new AppError("conflict", "Another account has this address.");
+  await changeUser(transaction, userId, { email, emailVerifiedAtMs: nowMs });
+  await endLinks(db, "verify-email", userId);
+  // Those were sent to the address from before.
+  await endLinks(db, "reset-password", userId);
+  const { address, requestId } = visitor;
+  const by = { kind: "hub", address, ...(requestId !== undefined && { requestId }) } as const;
+  const entry = { action: "user.verify-email", objectType: "user", objectId: userId };
+  await audit(db, by, { ...entry, before: { email: user.email }, after: { email } }, nowMs);
+  return user.email === email ? undefined : user.email;
+}
+
+async function requirePasswordOf(
+  deps: AccountsDeps,
+  visitor: Visitor,
+  userId: string,
+  password: string | undefined,
+): Promise<void> {
+  if (password === undefined) {
+    throw new AppError("invalid_request", "Sign in, or give the account's password, to verify its address.", {
+      param: "password",
+    });
+  }
+  const giveBack = deps.tries.take(["sign-in from", networkOf(visitor.address)], ["sign-in to", userId]);
+  const kept = await passwordHashOf(deps.database.db, userId);
+  if (!(await deps.hasher.verify(normalisePassword(password), kept, "stranger"))) {
+    throw new AppError("invalid_request", "The password is wrong.", { param: "password" });
+  }
+  giveBack();
 }
 
 function verificationLink(deps: AccountsDeps, user: UserRecord): Promise<string> {
