@@ -6,8 +6,8 @@ const MAX_BYTES = 32 * 1024 * 1024;
 
 /**
  * From now on keeps the memory of young objects near `maxBytes`, whatever the load. With 32 MB each of 2,000 open streams
- * takes 32 KB instead of 45, each of 1,000 idle workers 30 instead of 38, and a request costs what it did. With 16 MB idle
- * workers take 16 KB, but 64 requests at once are copied so often that each costs 10 % more.
+ * takes 32 KB instead of 45, and a request costs what it did. With 16 MB 64 requests at once are copied so often that each
+ * costs 10 % more.
  *
  * `--max-semi-space-size=16` does the same, but V8 reads that only when it starts, and a hub is started in many ways. The
  * factor that it grows by is read each time: it is 1 as long as there is enough.
