@@ -45,6 +45,13 @@ export const LIMITS = {
   maxConnections: 8,
   /** Time that running streams get after the first signal (`drain_seconds`). */
   drainMs: 30_000,
+  /** One question of `tokiame join` to the hub, connect to last byte. */
+  hubCallTimeoutMs: 10_000,
+  maxHubAnswerBytes: 64 * 1024,
+  /** `tokiame join` waits so long for its person; the hub gives up after ten minutes. */
+  joinWaitMs: 620_000,
+  /** The longest pause between two questions, whatever the hub asks for. */
+  maxJoinPollMs: 60_000,
   /** `nvidia-smi` may hang on a broken driver. */
   gpuQueryTimeoutMs: 2_000,
 } as const;

@@ -1,6 +1,7 @@
 import { type CommandLine, parseCommandLine, USAGE } from "./command-line.ts";
 import type { CommandContext } from "./commands/context.ts";
 import { doctor } from "./commands/doctor.ts";
+import { join } from "./commands/join.ts";
 import { run } from "./commands/run.ts";
 import { status } from "./commands/status.ts";
 import { ConfigError } from "./config.ts";
@@ -32,6 +33,9 @@ async function obey(line: CommandLine, context: CommandContext): Promise<ExitRea
   switch (line.command) {
     case "run":
       await run(line, context);
+      return "ok";
+    case "join":
+      await join(line, context);
       return "ok";
     case "doctor":
       return doctor(line, context);
