@@ -255,6 +255,29 @@ test("headers that are too large get 431, and bytes that are no HTTP get 400, bo
   assert.match(nonsense, /^HTTP\/1\.1 400 [^]*"invalid_request"/);
 });
 
+test("an offer of another protocol, or an expectation that nobody knows, is passed over: the request is served as it is", async () => {
+  await using hub = await startTestHub();
+  await hub.connect(async (stream) => answerJson(stream, { length: (await bodyOf(stream)).length }));
+  const body = '{"model":"m"}';
+  const request = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-test\r\ncontent-length: ${body.length}\r\n`;
+
+  // What java.net.http.HttpClient sends over plain TCP.
+  const offer = "connection: Upgrade, HTTP2-Settings, close\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n\r\n";
+  const upgraded = await exchangeRaw(hub.port, request + offer + body);
+  const expected = await exchangeRaw(hub.port, `${request}expect: miracles\r\nconnection: close\r\n\r\n${body}`);
+
+  assert.match(upgraded, /^HTTP\/1\.1 200 [^]*\{"length":13\}/);
+  assert.match(expected, /^HTTP\/1\.1 200 [^]*\{"length":13\}/);
+});
+
+test("a request without a Host header is refused in the API's shape", async () => {
+  await using hub = await startTestHub();
+
+  const hostless = await exchangeRaw(hub.port, "GET /v1/models HTTP/1.1\r\nauthorization: Bearer sk-test\r\n\r\n");
+
+  assert.match(hostless, /^HTTP\/1\.1 400 [^]*x-request-id: req_[^]*"invalid_request"/);
+});
+
 test("bytes that are no HTTP behind a running stream cut it, and are not answered into its middle", async () => {
   await using hub = await startTestHub();
   await hub.connect((stream) => {

@@ -62,11 +62,17 @@ export function createHttpServer(deps: HttpDeps): Server {
     keepAliveTimeout: HTTP_LIMITS.keepAliveMs,
     connectionsCheckingInterval: 5_000,
     noDelay: true,
+    // Answered in the API's shape instead of by Node, with nothing in it.
+    requireHostHeader: false,
+    // An offer to speak something else, such as the `h2c` of Java's HTTP client, is not taken: the request is served as it is.
+    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
   });
   server.maxConnections = HTTP_LIMITS.maxConnections;
   server.on("connection", (socket) => deps.strangers.add(socket, deps.addresses.ofSocket(socket).network));
   server.on("request", (request, response) => void serve(deps, request, response, { waits: false }));
   server.on("checkContinue", (request, response) => void serve(deps, request, response, { waits: true }));
+  // RFC 9110 §10.1.1 leaves it to the server whether it minds what it does not know.
+  server.on("checkExpectation", (request, response) => void serve(deps, request, response, { waits: false }));
   server.on("upgrade", deps.upgrade);
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseBadRequest(error, socket, deps.now()));
   return server;
@@ -82,7 +88,8 @@ async function serve(
   const url = request.url ?? "/";
   const mark = url.indexOf("?");
   const path = mark < 0 ? url : url.slice(0, mark);
-  if (deps.admin?.owns(path) === true) {
+  const hasHost = request.headers.host !== undefined || request.httpVersion === "1.0";
+  if (hasHost && deps.admin?.owns(path) === true) {
     if (deps.isDraining()) response.shouldKeepAlive = false;
     return deps.admin.api.handle(request, response, client);
   }
@@ -99,7 +106,13 @@ async function serve(
   };
   exchange.reply.isBodyHeldBack = client.waits;
   if (deps.isDraining()) exchange.reply.endConnection();
-  await answering((each) => route(deps, each), exchange, deps.log);
+  await answering((each) => (hasHost ? route(deps, each) : refuseWithoutHost(each)), exchange, deps.log);
+}
+
+/** RFC 9112 §3.2: a server must. */
+function refuseWithoutHost({ reply }: Exchange): never {
+  reply.endConnection();
+  throw new AppError("invalid_request", "The request has no Host header.");
 }
 
 function route(deps: HttpDeps, exchange: Exchange): Promise<void> | void {
