@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { TunnelStream } from "@tokilake/tunnel";
+import type { HeaderPairs, TunnelStream } from "@tokilake/tunnel";
 
 import { beginEvents, bodyOf, delta, resetOf, startTestHub, STOP, writeEvent } from "./test-hub.ts";
 
@@ -102,6 +102,54 @@ test("a finish reason without [DONE] is a complete answer, as some engines end s
 
   assert.equal(errorEventOf(text), undefined);
   assert.equal((await hub.requests.next()).outcome, "complete");
+});
+
+const UNTYPED: Readonly<Record<string, HeaderPairs>> = {
+  "without a content type": [],
+  "called text/plain": [["content-type", "text/plain"]],
+  "with an encoding that is none": [
+    ["content-type", "text/event-stream"],
+    ["content-encoding", "identity"],
+  ],
+};
+
+for (const [name, headers] of Object.entries(UNTYPED)) {
+  test(`events ${name} are read as events: a cut one is visible, a whole one complete`, async () => {
+    await using hub = await startTestHub();
+    let events: readonly unknown[] = [];
+    await hub.connect((stream) => {
+      stream.respond({ status: 200, headers });
+      for (const event of events) writeEvent(stream, event);
+      stream.end();
+    });
+
+    events = [delta("half")];
+    const cut = await (await hub.post(CHAT, STREAMED)).text();
+    events = [delta("all"), STOP];
+    const whole = await (await hub.post(CHAT, STREAMED)).text();
+
+    assert.match(cut, /"upstream_incomplete"/);
+    assert.match(whole, /"all"/);
+    assert.equal((await hub.requests.next()).errorCode, "upstream_incomplete");
+    assert.equal((await hub.requests.next()).outcome, "complete");
+  });
+}
+
+test("JSON without a content type is an answer, also to a request for a stream; half of one is none", async () => {
+  await using hub = await startTestHub();
+  let body = '\n{"choices":[]}';
+  await hub.connect((stream) => {
+    stream.respond({ status: 200, headers: [] });
+    stream.write(Buffer.from(body));
+    stream.end();
+  });
+
+  const whole = await hub.post(CHAT, STREAMED);
+  body = '\n{"choices":[';
+  const half = await hub.post(CHAT, { ...STREAMED, stream: false });
+
+  assert.equal(await whole.text(), '\n{"choices":[]}');
+  assert.equal(half.status, 502);
 });
 
 test("a stream of the Responses API that breaks ends with its own error event", async () => {

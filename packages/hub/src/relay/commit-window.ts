@@ -29,11 +29,42 @@ export interface WindowOptions {
  */
 export function holdUntilContent(answer: ChannelAnswer, options: WindowOptions): Promise<AttemptResult> {
   if (answer.status < 200 || answer.status >= 300) return holdFailure(answer);
-  const isPlain = headerOf(answer.headers, "content-encoding") === undefined;
+  if (!NO_ENCODING.has(headerOf(answer.headers, "content-encoding") ?? "")) return holdOpaque(answer);
   const type = mediaTypeOf(headerOf(answer.headers, "content-type"));
-  if (isPlain && type === "text/event-stream") return holdEvents(answer, options);
-  if (isPlain && type.endsWith("json")) return holdJson(answer);
-  return holdOpaque(answer);
+  if (type === "text/event-stream") return holdEvents(answer, options);
+  if (type.endsWith("json")) return holdJson(answer);
+  return options.dialect === "plain" ? holdOpaque(answer) : holdUntyped(answer, options);
+}
+
+const NO_ENCODING: ReadonlySet<string> = new Set(["", "identity"]);
+
+/**
+ * A route that answers JSON or events alone, and an engine that does not say which. What is neither never ends an answer, so a
+ * cut one is not taken for whole.
+ */
+async function holdUntyped(answer: ChannelAnswer, options: WindowOptions): Promise<AttemptResult> {
+  const first = await answer.body.next();
+  const isJson = first.done !== true && JSON_START.test(Buffer.from(first.value).toString("latin1", 0, 64));
+  const again = {
+    ...answer,
+    explain: (thrown: unknown) => answer.explain(thrown),
+    body: startingWith(first, answer.body),
+  };
+  return isJson ? holdJson(again) : holdEvents(again, options);
+}
+
+/** JSON, perhaps behind more white space than was looked at; no line of an event stream begins so. */
+const JSON_START = /^\s*(?:[{[]|$)/;
+
+function startingWith<T>(first: IteratorResult<T, unknown>, rest: AsyncIterator<T>): AsyncIterator<T> {
+  let isFirst = true;
+  return {
+    next: () => {
+      if (!isFirst) return rest.next();
+      isFirst = false;
+      return Promise.resolve(first);
+    },
+  };
 }
 
 async function holdEvents(answer: ChannelAnswer, options: WindowOptions): Promise<AttemptResult> {

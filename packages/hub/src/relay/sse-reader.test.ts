@@ -176,3 +176,21 @@ test("an event up to the limit is held until it is whole, a longer one passes in
   assert.equal(read.text, long);
   assert.equal(read.reader.state, "terminated");
 });
+
+const chunkOf = (index: number, rest: object): Uint8Array =>
+  Buffer.from(`data: ${JSON.stringify({ choices: [{ index, ...rest }] })}\n\n`);
+const word = (index: number): Uint8Array => chunkOf(index, { delta: { content: "a" } });
+const stop = (index: number): Uint8Array => chunkOf(index, { delta: {}, finish_reason: "stop" });
+
+test("of several choices each one that began must have its finish reason, or there must be a [DONE]", () => {
+  const cut = { "as it began": [word(0), word(1), stop(0)], "as it goes on": [word(0), stop(0), word(1)] };
+  for (const [name, chunks] of Object.entries(cut)) {
+    assert.equal(readAll(chunks).reader.state, "answering", name);
+    assert.equal(readAll([...chunks, stop(1)]).reader.state, "terminated", name);
+    assert.equal(readAll([...chunks, Buffer.from("data: [DONE]\n\n")]).reader.state, "terminated", name);
+  }
+});
+
+test("a chunk behind the finish reason of its choice changes nothing", () => {
+  assert.equal(readAll([word(0), stop(0), chunkOf(0, { delta: {} })]).reader.state, "terminated");
+});

@@ -25,7 +25,9 @@ export class SseReader {
   readonly #dialect: SseDialect;
   readonly #hidesUsage: boolean;
   readonly #events = new SseEvents();
+  readonly #choices = new OpenChoices();
   #state: SseState = "waiting";
+  #isDone = false;
   #usage: Usage | undefined;
   #failure: string | undefined;
 
@@ -66,10 +68,10 @@ export class SseReader {
   #pass(block: EventBlock): Passed {
     if (block.overlong > 0) return this.#passOverlong(block);
     if (this.#dialect === "plain") return this.#passUnread(block);
-    if (this.#state !== "waiting" && !isNotable(block.text, this.#dialect)) {
-      return { bytes: [block.bytes], hasContent: true };
-    }
-    return this.#passRead(block);
+    // Behind a finish reason and before [DONE] little comes, but it may be another choice that still goes on.
+    const mayGoOn = this.#state === "terminated" && !this.#isDone && this.#dialect === "chat";
+    if (this.#state === "waiting" || mayGoOn || isNotable(block.text, this.#dialect)) return this.#passRead(block);
+    return { bytes: [block.bytes], hasContent: true };
   }
 
   #passOverlong({ bytes, text, overlong }: EventBlock): Passed {
@@ -117,11 +119,24 @@ export class SseReader {
     return { bytes, hasContent };
   }
 
+  #noteEnd(kind: EventKind, choices: unknown): void {
+    if (this.#dialect === "chat") this.#followChoices(choices);
+    else if (kind === "last-content") this.#state = "terminated";
+  }
+
+  #followChoices(choices: unknown): void {
+    if (this.#isDone || !Array.isArray(choices)) return;
+    for (const choice of choices) if (isRecord(choice)) this.#choices.see(choice);
+    if (this.#choices.areFinished) this.#state = "terminated";
+    else if (this.#state === "terminated") this.#state = "answering";
+  }
+
   #kindOf(event: string): "lifecycle" | "content" | "terminal" | "error" | "hidden" {
     const parsed = dataOf(event);
     if (parsed === undefined) return "lifecycle";
     if (parsed.data === "[DONE]") {
       this.#state = "terminated";
+      this.#isDone = true;
       return "terminal";
     }
     const value = parseJson(parsed.data);
@@ -130,9 +145,32 @@ export class SseReader {
     this.#usage = usageIn(value) ?? this.#usage;
     const kind = this.#dialect === "responses" ? kindOfResponseEvent(parsed.type, value) : kindOfChunk(value);
     if (kind === "error") this.#failure = errorTextOf(value);
-    if (kind === "terminal" || kind === "last-content") this.#state = "terminated";
+    this.#noteEnd(kind, value["choices"]);
     if (kind === "usage") return this.#hidesUsage ? "hidden" : "lifecycle";
     return kind === "last-content" ? "content" : kind;
+  }
+}
+
+/** Choices that are told apart; those above count as the first. OpenAI's API allows 128. */
+const MAX_CHOICES = 1_024;
+
+/** Of an answer with several choices (`n`), or to several prompts: which ones began, and which have their finish reason. */
+class OpenChoices {
+  readonly #open = new Set<number>();
+  readonly #finished = new Set<number>();
+
+  /** Whether a choice has a finish reason and none is known to go on. */
+  get areFinished(): boolean {
+    return this.#finished.size > 0 && this.#open.size === 0;
+  }
+
+  see(choice: Readonly<Record<string, unknown>>): void {
+    const told = choice["index"];
+    const index = typeof told === "number" && Number.isInteger(told) && told > 0 && told < MAX_CHOICES ? told : 0;
+    if (typeof choice["finish_reason"] === "string") {
+      this.#open.delete(index);
+      this.#finished.add(index);
+    } else if (!this.#finished.has(index)) this.#open.add(index);
   }
 }
 
@@ -191,7 +229,7 @@ function errorTextOf(event: Readonly<Record<string, unknown>>): string {
 }
 
 const DATA_LINE = /^data/m;
-const CHAT_WORDS = /"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*["{]/;
+const CHAT_WORDS = /"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*["{]|"index"\s*:\s*[1-9]/;
 const RESPONSE_WORDS =
   /"response\.(?:completed|incomplete|failed)"|"type"\s*:\s*"error"|^event: ?(?:error|response\.(?:completed|incomplete|failed))/m;
 
