@@ -92,6 +92,7 @@ function toGroupWorker(processes: Processes, groupId: string): GroupWorker {
   const models = new Set(targets.flatMap((target) => [...(target.modelsIn(groupId) ?? [])]));
   const slots = targets.map((target) => target.slots);
   return {
+    id: idOf(processes[0]),
     workerId: processes[0].workerId,
     ownerId: processes[0].userId,
     nodeName: undefined,

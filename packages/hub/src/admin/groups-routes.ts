@@ -55,7 +55,8 @@ const PREVIEW = z
 const GROUP_WORKER = z
   .object({
     object: z.literal("group_worker"),
-    id: z.string().describe("The worker's name: keys may be pinned to it"),
+    id: z.string(),
+    name: z.string().describe("As it names itself: keys may be pinned to it"),
     owner_id: z.string().nullable().describe("null: whoever runs the hub; keys may be pinned to an owner"),
     owner_name: z.string(),
     node_name: z.string().nullable(),
@@ -244,11 +245,12 @@ export const GROUPS_ROUTES = [
     errors: ["not_found"],
     handler: async ({ actor, params, query }, { groups }: GroupServices) => {
       const workers = await listGroupWorkers(groups, actor, params.id, pageOf(query));
-      const rows = workers.map((worker) => ({ id: worker.workerId, worker }));
+      const rows = workers.map((worker) => ({ id: worker.place, worker }));
       return {
-        body: toPage(rows, query, ({ id, worker }) => ({
+        body: toPage(rows, query, ({ worker }) => ({
           object: "group_worker" as const,
-          id,
+          id: worker.id,
+          name: worker.workerId,
           owner_id: worker.ownerId ?? null,
           owner_name: worker.ownerName,
           node_name: worker.nodeName ?? null,

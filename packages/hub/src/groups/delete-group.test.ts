@@ -22,8 +22,8 @@ test("before a deletion its owner sees which keys, members, invites and workers 
   await groups.join(ada, bob, group);
   await groups.invite(ada, group);
   groups.fleet.workers.push(
-    { ...WORKER, workerId: "gaming-pc", ownerId: "user_ada" },
-    { ...WORKER, workerId: "attic", ownerId: undefined },
+    { ...WORKER, id: "worker_2", workerId: "gaming-pc", ownerId: "user_ada" },
+    { ...WORKER, id: "worker_1", workerId: "attic", ownerId: undefined },
   );
   const keys = [
     { ownerId: "user_bob", groupId: group.id },
@@ -109,23 +109,23 @@ test("members see who serves what, a page at a time; others do not", async () =>
   const group = await groups.group(ada);
   await groups.join(ada, bob, group);
   groups.fleet.workers.push(
-    { ...WORKER, workerId: "gaming-pc", ownerId: "user_ada" },
-    { ...WORKER, workerId: "attic", ownerId: undefined },
+    { ...WORKER, id: "worker_2", workerId: "gaming-pc", ownerId: "user_ada" },
+    { ...WORKER, id: "worker_1", workerId: "gaming-pc", ownerId: "user_bob" },
+    { ...WORKER, id: "worker_3", workerId: "attic", ownerId: undefined },
   );
 
   const seen = await listGroupWorkers(groups, bob, group.id, { limit: 10 });
-  const second = await listGroupWorkers(groups, admin, group.id, { limit: 1, after: "attic" });
+  const second = await listGroupWorkers(groups, admin, group.id, { limit: 1, after: seen[0]?.place });
+  const third = await listGroupWorkers(groups, admin, group.id, { limit: 1, after: seen[1]?.place });
 
   assert.deepEqual(
-    seen.map(({ workerId, ownerName, models }) => [workerId, ownerName, models]),
+    seen.map(({ id, workerId, ownerName, models }) => [id, workerId, ownerName, models]),
     [
-      ["attic", "operator", ["llama"]],
-      ["gaming-pc", "ada", ["llama"]],
+      ["worker_3", "attic", "operator", ["llama"]],
+      ["worker_1", "gaming-pc", "bob", ["llama"]],
+      ["worker_2", "gaming-pc", "ada", ["llama"]],
     ],
   );
-  assert.deepEqual(
-    second.map(({ workerId }) => workerId),
-    ["gaming-pc"],
-  );
+  assert.deepEqual([second[0]?.id, third[0]?.id], ["worker_1", "worker_2"]);
   assert.equal(await codeOf(listGroupWorkers(groups, cyd, group.id, { limit: 10 })), "not_found");
 });

@@ -5,7 +5,9 @@ import type { GroupsDeps } from "./groups-deps.ts";
 
 /** A connected worker, as far as it serves one group. */
 export interface GroupWorker {
-  /** The worker's name. */
+  /** Unique; that of `GET /api/workers`. */
+  readonly id: string;
+  /** As it names itself; two owners may have chosen the same. */
   readonly workerId: string;
   /** undefined: the operator. */
   readonly ownerId: string | undefined;
@@ -31,6 +33,8 @@ export const NO_FLEET: GroupFleet = { workersIn: () => [] };
 /** A worker with its owner's name, as members see it. */
 export interface ShownGroupWorker extends GroupWorker {
   readonly ownerName: string;
+  /** Where it stands in the list: by name. For `page.after`. */
+  readonly place: string;
 }
 
 export interface GroupWorkersDeps extends GroupsDeps {
@@ -38,8 +42,7 @@ export interface GroupWorkersDeps extends GroupsDeps {
 }
 
 /**
- * Who serves what in a group, by worker name, a page at a time; `page.after` is a worker name. For its members; a public
- * group's are everybody.
+ * Who serves what in a group, by worker name, a page at a time. For its members; a public group's are everybody.
  *
  * @throws AppError `not_found`
  */
@@ -54,8 +57,9 @@ export async function listGroupWorkers(
   const { after } = page;
   const workers = deps.fleet
     .workersIn(groupId)
-    .filter(({ workerId }) => after === undefined || workerId > after)
-    .toSorted((one, other) => (one.workerId < other.workerId ? -1 : 1))
+    .map((worker) => ({ ...worker, place: `${worker.workerId} ${worker.id}` }))
+    .filter(({ place }) => after === undefined || place > after)
+    .toSorted((one, other) => (one.place < other.place ? -1 : 1))
     .slice(0, page.limit);
   const names = await namesOf(deps, workers);
   return workers.map((worker) => ({ ...worker, ownerName: names.get(worker.ownerId ?? "") ?? "operator" }));
