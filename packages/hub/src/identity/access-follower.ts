@@ -118,6 +118,8 @@ export class AccessFollower implements Disposable {
       for (const row of rows) take(row);
       this.#seen[table] = Math.max(this.#seen[table], rows.at(-1)?.revision ?? 0);
       if (rows.length < PAGE) return;
+      // SQLite answers at once: without this nothing else would get its turn until the last page.
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 }

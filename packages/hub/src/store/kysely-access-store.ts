@@ -9,6 +9,26 @@ import type { Schema } from "./schema.ts";
 /** Of each text of a JSON column that was met lately what it means: most rows have the same few. */
 const MAX_REMEMBERED_TEXTS = 1_000;
 
+/** What the doors need of a key: there may be a million. */
+const KEY_COLUMNS = [
+  "id",
+  "kind",
+  "name",
+  "hash",
+  "owner_id",
+  "group_id",
+  "fallback_group_id",
+  "expires_at_ms",
+  "revoked_at_ms",
+  "disabled_at_ms",
+  "spending_limit",
+  "spent",
+  "rules",
+  "previous_hash",
+  "previous_until_ms",
+  "revision",
+] as const;
+
 export class KyselyAccessStore implements AccessStore {
   readonly #database: Database;
   readonly #rules = new Remembered<KeyRules>(parseKeyRules);
@@ -73,7 +93,7 @@ export class KyselyAccessStore implements AccessStore {
   }
 
   async changedKeys(revision: number, limit: number): Promise<readonly KeyAccess[]> {
-    const keys = this.#database.db.selectFrom("keys").selectAll();
+    const keys = this.#database.db.selectFrom("keys").select(KEY_COLUMNS);
     const rows = await wholeTransactions(limit, {
       after: () => keys.where("revision", ">", revision).orderBy("revision").limit(limit).execute(),
       of: (last) => keys.where("revision", "=", last).execute(),
@@ -85,7 +105,7 @@ export class KyselyAccessStore implements AccessStore {
     return this.#database.watch(onChange);
   }
 
-  #toKey(row: Selectable<Schema["keys"]>): KeyAccess {
+  #toKey(row: Pick<Selectable<Schema["keys"]>, (typeof KEY_COLUMNS)[number]>): KeyAccess {
     return {
       id: row.id,
       kind: row.kind,
