@@ -15,6 +15,7 @@ import type { StrangerSockets } from "./http/stranger-sockets.ts";
 import type { AccessServices } from "./hub-services.ts";
 import type { AccountsDeps } from "./identity/accounts.ts";
 import type { UserActor } from "./identity/actor.ts";
+import { isKnownHubSecret } from "./identity/hub-secret-check.ts";
 import { resolveActor } from "./identity/resolve-actor.ts";
 import { firstRun } from "./identity/set-up.ts";
 import { Cookies } from "./identity/visitor.ts";
@@ -101,6 +102,12 @@ export function openAdmin(config: HubConfig, deps: AdminDeps): Admin {
 }
 
 async function tellFirstRun(accounts: AccountsDeps, config: HubConfig): Promise<void> {
+  if (!(await isKnownHubSecret(accounts))) {
+    accounts.log.error(
+      {},
+      "the hub's key is not the one of this database: second factors cannot be checked. Restore secret.key, or set TOKILAKE_SECRET_KEY to the key of the other hubs",
+    );
+  }
   const run = await firstRun(accounts, config.accounts.admin);
   if (run.is === "link") accounts.log.warn({ link: run.link }, "nobody is root yet: open this link within an hour");
   if (run.is === "root-made") accounts.log.info({ email: run.user.email }, "made the first root of the settings");

@@ -90,6 +90,21 @@ test("the settings make the root once, and never change one that is there", asyn
   assert.ok(await accounts.signIn("root@hub.example"));
 });
 
+test("settings that make no good root are named", async () => {
+  await using accounts = await testAccounts();
+
+  for (const bad of [
+    { email: "root@hub.example", password: "password" },
+    { email: "root", password: PASSWORD },
+  ]) {
+    await assert.rejects(firstRun(accounts.deps, bad), {
+      name: "ConfigError",
+      message: /^TOKILAKE_ADMIN_EMAIL or TOKILAKE_ADMIN_PASSWORD: /,
+    });
+  }
+  assert.equal(await rootsOf(accounts.deps.database.db), 0);
+});
+
 test("nobody registers before the hub is set up", async () => {
   await using accounts = await testAccounts({ registration: "open" });
 

@@ -1,3 +1,4 @@
+import { ConfigError } from "../config.ts";
 import { AppError } from "../errors.ts";
 import { newId } from "../new-id.ts";
 import { audit } from "../store/audit-store.ts";
@@ -23,7 +24,7 @@ export type FirstRun =
  * While there is no root: makes one of the settings when they name one, else a link for whoever sees the log. A link of an
  * earlier start ends. There is no password that a hub has by itself.
  *
- * @throws AppError `invalid_request` when address or password of the settings are no good.
+ * @throws ConfigError when address or password of the settings are no good.
  */
 export async function firstRun(
   deps: AccountsDeps,
@@ -36,7 +37,10 @@ export async function firstRun(
       return { is: "link", link: await makeLink(deps, db, { purpose: "set-up" }) };
     });
   }
-  const root = await rootOf(deps, { ...admin, name: "" });
+  const root = await rootOf(deps, { ...admin, name: "" }).catch((thrown: unknown) => {
+    if (!(thrown instanceof AppError)) throw thrown;
+    throw new ConfigError(`TOKILAKE_ADMIN_EMAIL or TOKILAKE_ADMIN_PASSWORD: ${thrown.message}`);
+  });
   const user = await deps.database.write((transaction) =>
     insertRoot(transaction, root, { kind: "hub", address: "" }, deps.now()),
   );
