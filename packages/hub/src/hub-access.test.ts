@@ -5,6 +5,7 @@ import type { TunnelStream } from "@tokilake/tunnel";
 
 import type { ModelClaims } from "./fleet/serving.ts";
 import { Directory } from "./identity/directory.ts";
+import { hashOfSecret } from "./identity/key-secret.ts";
 import { MemoryAccessStore } from "./identity/memory-access-store.ts";
 import { SilentLog } from "./observe/silent-log.ts";
 import {
@@ -314,6 +315,26 @@ test("two owners may call their workers the same; two keys of one owner may not"
   await assert.rejects(world.serve("ada2", { name: "pc" }), /name-taken/);
 
   assert.equal(await world.modelsOf("sk-ada"), "own shared");
+});
+
+test("when an old secret's time is over, the tunnels that it opened end; those of the new one stay", async () => {
+  await using world = await startAccessHub();
+  const rotated = { ownerId: "bob", hash: hashOfSecret("wk-bob-new") };
+  const old = { hash: hashOfSecret("wk-bob"), untilMs: Date.now() + 300 };
+  world.store.key("wk-bob", { ...rotated, previous: old });
+  await settled();
+  const ended = Promise.withResolvers<unknown>();
+  const byOld = await serveForEver(world, "bob", { name: "old", models: ["m"] });
+  await world.serve("bob", { name: "new", token: "wk-bob-new", models: ["n"] });
+  const running = await world.ask("sk-zoe", { model: "m", stream: true });
+  void resetOf(await byOld.begun()).then(ended.resolve);
+
+  await ended.promise;
+
+  assert.match(await running.text(), /"code":"worker_lost"/);
+  assert.equal(await world.told("sk-zoe", { model: "n" }), "new");
+  assert.equal(await world.modelsOf("sk-zoe"), "n");
+  await assert.rejects(world.serve("bob", { name: "again" }), /auth/);
 });
 
 test("a client key at the tunnel and a worker key at the API open nothing", async () => {
