@@ -404,7 +404,19 @@ test("a key asks only the workers and owners that it is pinned to, and lists wha
 
 test("a key that used up its requests is told when to come again, and how much it has", async () => {
   await using world = await startAccessHub();
-  await world.serve("bob");
+  // What the engine says of its own limits is not meant for the client.
+  const headers = [
+    ["content-type", "application/json"],
+    ["x-ratelimit-limit-requests", "9"],
+  ] as const;
+  await world.hub.connect(
+    (stream) => {
+      stream.respond({ status: 200, headers });
+      stream.write(Buffer.from('{"by":"bob"}'));
+      stream.end();
+    },
+    { token: "wk-bob" },
+  );
   world.store.key("sk-zoe", { ownerId: "zoe", groupId: "club", rules: { limits: { requestsPerMinute: 2 } } });
   await settled();
 
@@ -425,6 +437,8 @@ test("a key that used up its requests is told when to come again, and how much i
     ],
   );
   assert.match((await answers[2]?.text()) ?? "", /"code":"rate_limit_exceeded"/);
+  const unlimited = await world.ask("sk-ada", { model: "m" });
+  assert.equal(unlimited.headers.get("x-ratelimit-limit-requests"), "9");
 });
 
 test("tokens are counted when the answer has them, over all keys of a member in the group", async () => {

@@ -69,12 +69,12 @@ test("the operator makes keys for users, for their groups, for a while and for s
   const { tokilake } = world;
 
   const api = await tokilake(
-    ...["keys", "create", "--kind", "api", "--name", "laptop", "--owner", "Ada@Example.com", "--group", "home"],
-    ...["--expires", "30d", "--models", "llama*, phi3"],
+    ..."keys create --kind api --name laptop --owner Ada@Example.com --group home --expires 30d --models".split(" "),
+    "llama*, phi3",
   );
   const worker = await tokilake(
-    ...["keys", "create", "--kind", "worker", "--name", "pc", "--owner", "ada@example.com", "--group", "group_1"],
-    ...["--expires", "2030-12-31", "--models", "llama*"],
+    ..."keys create --kind worker --name pc --owner ada@example.com --group group_1 --models llama*".split(" "),
+    ..."--expires 2030-12-31".split(" "),
   );
 
   const [forWorker, forApi] = (await world.keys()).toSorted((one, other) => (one.kind > other.kind ? -1 : 1));

@@ -15,7 +15,7 @@ const TO_CLIENT = new Set([
   "retry-after-ms",
   "x-should-retry",
 ]);
-const TO_CLIENT_PREFIXES = ["openai-", "x-ratelimit-"];
+const LIMITS_PREFIX = "x-ratelimit-";
 
 /** Sent with every head of an event stream, so that no proxy collects or changes it (nginx reads `x-accel-buffering`). */
 export const SSE_HEADERS = ["cache-control", "no-cache, no-transform", "x-accel-buffering", "no"] as const;
@@ -44,11 +44,16 @@ function passedOn(from: IncomingHttpHeaders): [string, string][] {
   return headers;
 }
 
-/** What goes to the client: names and values in turn. */
-export function headersForClient(from: Headers): string[] {
+/**
+ * What goes to the client: names and values in turn.
+ *
+ * @param options.hidesLimits The hub tells limits of its own: those of the engine are not the client's then.
+ */
+export function headersForClient(from: Headers, options: { readonly hidesLimits: boolean }): string[] {
   const headers: string[] = [];
   for (const [name, value] of from) {
-    const isAllowed = TO_CLIENT.has(name) || TO_CLIENT_PREFIXES.some((prefix) => name.startsWith(prefix));
+    const isLimit = name.startsWith(LIMITS_PREFIX) && !options.hidesLimits;
+    const isAllowed = isLimit || TO_CLIENT.has(name) || name.startsWith("openai-");
     if (isAllowed && PRINTABLE.test(value)) headers.push(name, value);
   }
   return headers;

@@ -41,7 +41,7 @@ export async function pump(answer: HeldAnswer, context: PumpContext): Promise<vo
 function sendHead(answer: HeldAnswer, { run }: PumpContext): boolean {
   const { reply } = run;
   if (reply.form.is === "unsent") {
-    const headers = headersForClient(answer.headers);
+    const headers = headersForClient(answer.headers, { hidesLimits: run.hold?.headers.length !== 0 });
     if (answer.form === "events") headers.push(...SSE_HEADERS);
     else if (answer.length !== undefined) headers.push("content-length", String(answer.length));
     headers.push("x-tokilake-worker", workerHeader(run), "server-timing", serverTiming(run));
