@@ -47,7 +47,7 @@ export async function startTestAdmin(
   options: { readonly keys?: "stored" } = {},
 ): Promise<TestAdmin> {
   const folder = temporaryFolder();
-  const store = await openStore(`sqlite:${folder.file("hub.db")}`);
+  const store = await openStore(`sqlite:${folder.file("hub.db")}`, { durability: "bulk" });
   const { database } = store;
   await using closing = new AsyncDisposableStack();
   const keys = options.keys && closing.use(await openDirectory(database));
@@ -67,26 +67,12 @@ export async function startTestAdmin(
       },
     });
   };
-  const tokenOf = async ({ id }: { readonly id: string }, scopes: readonly Scope[]): Promise<string> => {
-    const secret = `pat-${newOpaqueSecret()}`;
-    const token = {
-      id: `token_${secret}`,
-      userId: id,
-      name: "test",
-      prefix: "pat-",
-      hash: hashOfSecret(secret),
-      scopes,
-    };
-    const ends = { expiresAtMs: undefined, revokedAtMs: undefined, lastUsedAtMs: undefined };
-    await insertAccessToken(database.db, { ...token, ...ends, createdAtMs: Date.now() });
-    return secret;
-  };
   return {
     hub,
     url: hub.url,
     database,
     call,
-    tokenOf,
+    tokenOf: (user, scopes) => keepToken(database, user, scopes),
     browse: (who, method, path, init = {}) =>
       call(undefined, method, path, {
         ...init,
@@ -94,7 +80,7 @@ export async function startTestAdmin(
       }),
     user: async (name, role = "user") => {
       const user = await keepUser(database, name, role);
-      return { ...user, token: await tokenOf(user, SCOPES) };
+      return { ...user, token: await keepToken(database, user, SCOPES) };
     },
     [Symbol.asyncDispose]: async () => {
       await hub[Symbol.asyncDispose]();
@@ -107,6 +93,18 @@ export async function startTestAdmin(
 
 function openDirectory(database: Database): Promise<Directory> {
   return Directory.open(new KyselyAccessStore(database), { log: new SilentLog(), now: Date.now });
+}
+
+async function keepToken(
+  database: Database,
+  { id }: { readonly id: string },
+  scopes: readonly Scope[],
+): Promise<string> {
+  const secret = `pat-${newOpaqueSecret()}`;
+  const shown = { id: `token_${secret}`, userId: id, name: "test", prefix: "pat-", hash: hashOfSecret(secret), scopes };
+  const ends = { expiresAtMs: undefined, revokedAtMs: undefined, lastUsedAtMs: undefined };
+  await insertAccessToken(database.db, { ...shown, ...ends, createdAtMs: Date.now() });
+  return secret;
 }
 
 async function keepUser(
