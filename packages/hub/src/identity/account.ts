@@ -67,7 +67,7 @@ export async function changePassword(deps: AccountsDeps, actor: UserActor, passw
 export function requestChangeOfEmail(deps: AccountsDeps, actor: UserActor, given: { readonly email: string }): void {
   requireFresh(actor, deps.now());
   const email = normaliseEmail(given.email);
-  deps.tries.take(["mail from", `user ${actor.user.id}`], ["mail to", email]);
+  deps.tries.take(["mail from", `user ${actor.user.id}`], ["change mail to", email]);
   deps.outbox.post(async () => {
     if ((await userByEmail(deps.database.db, email)) !== undefined) return undefined;
     const link = await makeLink(deps, deps.database.db, { purpose: "verify-email", userId: actor.user.id, email });

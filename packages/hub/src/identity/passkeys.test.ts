@@ -166,6 +166,11 @@ test("a passkey confirms the sign-in of its user, and of nobody else", async () 
   requireFresh(fresh, deps.now());
 
   const [passkey] = await listPasskeys(deps, fresh);
+  const withPassword = await accounts.reload({ email: EMAIL });
+  await deps.database.write((write) => changeUser(write, withPassword.id, { passwordHash: null }));
+  await assert.rejects(removePasskey(deps, fresh, passkey?.id ?? ""), { code: "conflict" });
+  assert.equal((await listPasskeys(deps, fresh)).length, 1);
+  await deps.database.write((write) => changeUser(write, withPassword.id, { passwordHash: "x" }));
   await removePasskey(deps, fresh, passkey?.id ?? "");
   assert.deepEqual(await listPasskeys(deps, fresh), []);
   await assert.rejects(removePasskey(deps, fresh, passkey?.id ?? ""), { code: "not_found" });

@@ -32,6 +32,7 @@ import { newOpaqueSecret } from "./opaque-secret.ts";
 import { refuseDisabled } from "./password-sign-in.ts";
 import { type SignedIn, requireFresh, startSignIn } from "./sign-ins.ts";
 import { type Visitor, networkOf } from "./visitor.ts";
+import { requireWayIn } from "./ways-in.ts";
 
 /** Of one user: more than anybody has devices, and what a sign-in page has to name is bounded. */
 export const MAX_PASSKEYS = 20;
@@ -126,13 +127,14 @@ export function listPasskeys(
   return passkeysOf(database.db, actor.user.id);
 }
 
-/** Forgets one of the actor's own. @throws AppError `not_found`, `forbidden`, `confirmation_required` */
+/** Forgets one of the actor's own. @throws AppError `not_found`, `forbidden`, `confirmation_required`, `conflict` for the last way in */
 export async function removePasskey(deps: AccountsDeps, actor: UserActor, id: string): Promise<void> {
   const nowMs = deps.now();
   requireFresh(actor, nowMs);
   await deps.database.write(async ({ db }) => {
     const removed = await deletePasskey(db, { id, userId: actor.user.id });
     if (removed === undefined) throw new AppError("not_found");
+    await requireWayIn(db, actor.user.id);
     const entry = { action: "passkey.remove", objectType: "passkey", objectId: id };
     await audit(db, actor, { ...entry, before: { name: removed.name } }, nowMs);
   });

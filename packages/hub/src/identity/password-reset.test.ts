@@ -8,7 +8,8 @@ import { beginTotp, confirmTotp } from "../store/second-factor-store.ts";
 import { changeUser } from "../store/user-store.ts";
 import { requestPasswordReset, resetPassword } from "./password-reset.ts";
 import { signInWithPassword } from "./password-sign-in.ts";
-import { type TestAccounts, secretIn, testAccounts, visitor } from "./test-accounts.ts";
+import { register, resendVerification } from "./registration.ts";
+import { PASSWORD, type TestAccounts, secretIn, testAccounts, visitor } from "./test-accounts.ts";
 
 const EMAIL = "ann@example.com";
 const NEW_PASSWORD = "another good password";
@@ -70,6 +71,23 @@ test("a stranger who asks for links does not void the one its owner got", async 
   await assert.rejects(resetPassword(accounts.deps, visitor(), { token: strangers, password: "a third password" }), {
     param: "token",
   });
+});
+
+test("a stranger who causes other mails does not use up those for a new password", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  await accounts.root();
+  await accounts.user(EMAIL);
+  const tooMany = { code: "rate_limit_exceeded" };
+  for (let count = 0; count < 5; count += 1) {
+    resendVerification(deps, visitor(), { email: EMAIL });
+    await register(deps, visitor(), { email: EMAIL, password: PASSWORD, name: "" });
+  }
+  assert.throws(() => resendVerification(deps, visitor(), { email: EMAIL }), tooMany);
+  await assert.rejects(register(deps, visitor(), { email: EMAIL, password: PASSWORD, name: "" }), tooMany);
+  await accounts.mails();
+
+  assert.match(await linkFor(accounts, EMAIL), /^[\w-]{43}$/);
 });
 
 test("a link runs out after an hour, and a bad password does not use it up", async () => {

@@ -18,7 +18,7 @@ import { type Visitor, networkOf } from "./visitor.ts";
 /** Sends a link for a new password, if the address has an account. The answer is always the same, and as fast. */
 export function requestPasswordReset(deps: AccountsDeps, visitor: Visitor, given: { readonly email: string }): void {
   const email = normaliseEmail(given.email);
-  deps.tries.take(["mail from", networkOf(visitor.address)], ["mail to", email]);
+  deps.tries.take(["mail from", networkOf(visitor.address)], ["reset mail to", email]);
   deps.outbox.post(async () => {
     const user = await userByEmail(deps.database.db, email);
     if (user === undefined || user.disabledAtMs !== undefined) return undefined;

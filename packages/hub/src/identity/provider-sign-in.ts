@@ -11,7 +11,6 @@ import {
   linkedAccount,
   linkedAccountsOf,
 } from "../store/linked-account-store.ts";
-import { passkeysOf } from "../store/passkey-store.ts";
 import { useAttempt } from "../store/used-attempt-store.ts";
 import { type UserRecord, userByEmail, userById } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
@@ -23,6 +22,7 @@ import { localPath } from "./public-url.ts";
 import { admit, createUser } from "./registration.ts";
 import { requireFresh } from "./sign-ins.ts";
 import { type Visitor, networkOf } from "./visitor.ts";
+import { requireWayIn } from "./ways-in.ts";
 
 /** Where to send the browser, and what it must keep meanwhile. */
 export interface ProviderJourney {
@@ -107,9 +107,7 @@ export async function unlinkAccount(deps: AccountsDeps, actor: UserActor, id: st
   await deps.database.write(async ({ db }) => {
     const removed = await deleteLinkedAccount(db, { id, userId: actor.user.id });
     if (removed === undefined) throw new AppError("not_found");
-    if (!(await hasWayIn(db, actor.user.id))) {
-      throw new AppError("conflict", "This is the only way you sign in. Set a password or add a passkey first.");
-    }
+    await requireWayIn(db, actor.user.id);
     const entry = { action: "account.unlink", objectType: "user", objectId: actor.user.id };
     await audit(db, actor, { ...entry, before: { provider: removed.provider, subject: removed.subject } }, nowMs);
   });
@@ -266,12 +264,6 @@ function linkEntry(
   readonly after: Readonly<Record<string, string>>;
 } {
   return { action: "account.link", objectType: "user", objectId: userId, after: { provider: provider.name, subject } };
-}
-
-async function hasWayIn(db: AccessTransaction["db"], userId: string): Promise<boolean> {
-  const user = await userById(db, userId);
-  if (user?.hasPassword === true) return true;
-  return (await linkedAccountsOf(db, userId)).length + (await passkeysOf(db, userId)).length > 0;
 }
 
 function providerOf({ providers }: AccountsDeps, name: string): Provider {

@@ -43,8 +43,8 @@ export async function register(
 ): Promise<{ readonly next: "verify-email" | "sign-in" }> {
   const email = normaliseEmail(given.email);
   const password = checkNewPassword(given.password, email);
-  deps.tries.take(["register from", networkOf(visitor.address)], ["mail to", email]);
   await admit(deps, given.inviteCode);
+  deps.tries.take(["register from", networkOf(visitor.address)], ["registration mail to", email]);
   const nowMs = deps.now();
   const newcomer: NewUser = {
     id: newId("user", nowMs),
@@ -109,7 +109,7 @@ export async function createUser(
 /** Sends the verification mail once more, if there is somebody who waits for one. The answer is always the same. */
 export function resendVerification(deps: AccountsDeps, visitor: Visitor, given: { readonly email: string }): void {
   const email = normaliseEmail(given.email);
-  deps.tries.take(["mail from", networkOf(visitor.address)], ["mail to", email]);
+  deps.tries.take(["mail from", networkOf(visitor.address)], ["verification mail to", email]);
   deps.outbox.post(async () => {
     const user = await userByEmail(deps.database.db, email);
     if (user === undefined || user.emailVerifiedAtMs !== undefined || user.disabledAtMs !== undefined) return undefined;

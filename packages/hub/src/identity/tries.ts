@@ -25,8 +25,14 @@ const BUDGETS = {
   "confirm on": { burst: 10, seconds: 90 },
   /** Passkeys that fail, of one network. They cannot be guessed: this is for what checking them costs. */
   "passkey from": { burst: 60, seconds: 10 },
-  /** Mails to one address. */
-  "mail to": { burst: 5, seconds: 720 },
+  /**
+   * Mails to one address, each for itself: whoever uses up the one for new passwords has sent its owner links for new passwords,
+   * and the others do not touch it.
+   */
+  "reset mail to": { burst: 5, seconds: 720 },
+  "verification mail to": { burst: 5, seconds: 720 },
+  "registration mail to": { burst: 5, seconds: 720 },
+  "change mail to": { burst: 5, seconds: 720 },
   /** Mails that one network asks for. */
   "mail from": { burst: 20, seconds: 180 },
   /** Accounts that one network asks for. */

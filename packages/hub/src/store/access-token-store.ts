@@ -25,15 +25,34 @@ export interface NewAccessToken extends AccessTokenRecord {
   readonly hash: string;
 }
 
-/** Tokens that were revoked or ran out are shown for so long; then the user's next one sweeps them out. */
+/** Tokens that were revoked or ran out are shown for so long, and so many of a user; the next one sweeps the others out. */
 const KEPT_AFTER_END_MS = 30 * 24 * 3600 * 1000;
+const MAX_KEPT = 200;
 
 export async function insertAccessToken(db: Kysely<Schema>, token: NewAccessToken): Promise<void> {
   const oldest = token.createdAtMs - KEPT_AFTER_END_MS;
   await db
     .deleteFrom("access_tokens")
     .where("user_id", "=", token.userId)
-    .where((eb) => eb.or([eb("revoked_at_ms", "<", oldest), eb("expires_at_ms", "<", oldest)]))
+    .where((eb) =>
+      eb.or([
+        eb("revoked_at_ms", "<", oldest),
+        eb("expires_at_ms", "<", oldest),
+        eb.and([
+          eb("revoked_at_ms", "is not", null),
+          eb(
+            "id",
+            "not in",
+            eb
+              .selectFrom("access_tokens")
+              .select("id")
+              .where("user_id", "=", token.userId)
+              .orderBy("id", "desc")
+              .limit(MAX_KEPT - 1),
+          ),
+        ]),
+      ]),
+    )
     .execute();
   await db
     .insertInto("access_tokens")

@@ -97,6 +97,24 @@ export function signInStoreContract(name: string, open: Open): void {
       ["sign_4"],
     );
   });
+
+  test(`${name}: of sign-ins that ended 200 are kept, of live ones all`, async () => {
+    await using store = await openWithUsers();
+    const { db } = store.database;
+    await insertSignIn(db, signIn(idOf(0)), 10);
+    for (let count = 1; count <= 210; count += 1) {
+      await insertSignIn(db, signIn(idOf(count)), 10);
+      await endSignIn(db, { id: idOf(count), userId: "user_1" }, 2000);
+    }
+
+    const rows = await db.selectFrom("sign_ins").select("id").orderBy("id").execute();
+    assert.deepEqual([rows.length, rows[0]?.id, rows[1]?.id], [201, idOf(0), idOf(11)]);
+  });
+}
+
+/** Ids that sort by their number. */
+function idOf(count: number): string {
+  return `sign_${String(count).padStart(4, "0")}`;
 }
 
 function signIn(id: string, userId = "user_1"): NewSignIn {

@@ -1,4 +1,4 @@
-import type { Kysely, Selectable } from "kysely";
+import type { ExpressionBuilder, Kysely, Selectable } from "kysely";
 
 import type { Schema } from "./schema.ts";
 import { type UserRecord, toUserRecord } from "./user-store.ts";
@@ -21,8 +21,9 @@ export interface NewSignIn extends SignInRecord {
   readonly hash: string;
 }
 
-/** Sign-ins that ended are kept for so long, to answer questions; then the user's next one sweeps them out. */
+/** Sign-ins that ended are kept for so long, to answer questions, and so many of a user; the next one sweeps the others out. */
 const KEPT_AFTER_END_MS = 30 * 24 * 3600 * 1000;
+const MAX_KEPT = 200;
 
 /** Keeps a sign-in, and ends the user's oldest ones so that at most `maxLive` are left. */
 export async function insertSignIn(db: Kysely<Schema>, signIn: NewSignIn, maxLive: number): Promise<void> {
@@ -31,7 +32,14 @@ export async function insertSignIn(db: Kysely<Schema>, signIn: NewSignIn, maxLiv
     .deleteFrom("sign_ins")
     .where("user_id", "=", signIn.userId)
     .where((eb) =>
-      eb.or([eb("ended_at_ms", "<", nowMs - KEPT_AFTER_END_MS), eb("expires_at_ms", "<", nowMs - KEPT_AFTER_END_MS)]),
+      eb.or([
+        eb("ended_at_ms", "<", nowMs - KEPT_AFTER_END_MS),
+        eb("expires_at_ms", "<", nowMs - KEPT_AFTER_END_MS),
+        eb.and([
+          eb("ended_at_ms", "is not", null),
+          eb("id", "not in", newestOf(eb, signIn.userId).limit(MAX_KEPT - 1)),
+        ]),
+      ]),
     )
     .execute();
   await db
@@ -54,15 +62,7 @@ export async function insertSignIn(db: Kysely<Schema>, signIn: NewSignIn, maxLiv
     .set({ ended_at_ms: nowMs })
     .where("user_id", "=", signIn.userId)
     .where("ended_at_ms", "is", null)
-    .where("id", "not in", (eb) =>
-      eb
-        .selectFrom("sign_ins")
-        .select("id")
-        .where("user_id", "=", signIn.userId)
-        .where("ended_at_ms", "is", null)
-        .orderBy("id", "desc")
-        .limit(maxLive),
-    )
+    .where("id", "not in", (eb) => newestOf(eb, signIn.userId).where("ended_at_ms", "is", null).limit(maxLive))
     .execute();
 }
 
@@ -148,6 +148,10 @@ export async function endSignInsOf(
     .where("ended_at_ms", "is", null);
   if (exceptId !== undefined) query = query.where("id", "!=", exceptId);
   return (await query.returning("id").execute()).length;
+}
+
+function newestOf(eb: ExpressionBuilder<Schema, "sign_ins">, userId: string) {
+  return eb.selectFrom("sign_ins").select("id").where("user_id", "=", userId).orderBy("id", "desc");
 }
 
 function toSignIn(row: Selectable<Schema["sign_ins"]>): SignInRecord {
