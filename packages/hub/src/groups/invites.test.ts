@@ -69,6 +69,9 @@ test("an invite to the hub alone is made by whoever runs it, and gives no role",
   assert.equal(await codeOf(createInvite(groups, admin, { ...toHub, role: "provider" })), "invalid_request role");
   const byAdmin = await createInvite(groups, admin, toHub);
   const byCommand = await createInvite(groups, OPERATOR, toHub);
+  const { id } = byCommand.invite;
+  const attempts = [readInvite(groups, ada, id), revokeInvite(groups, ada, id), listInviteUses(groups, ada, id, PAGE)];
+  assert.deepEqual(await Promise.all(attempts.map(codeOf)), Array(3).fill("not_found"));
   const ids = (await listInvites(groups, OPERATOR, undefined, PAGE)).map(({ id }) => id);
   assert.deepEqual(ids.toSorted(), [byAdmin.invite.id, byCommand.invite.id].toSorted());
 });

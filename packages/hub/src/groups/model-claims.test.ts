@@ -118,6 +118,9 @@ test("who may serve no more keeps no names: removed, gone, a mere member, or run
     }
     groups.pass(1);
 
+    // What nobody did to the membership shows when somebody else wants the name.
+    const left = await listClaims(groups, ada, group.id, { limit: 10 });
+    assert.equal(left.length, end === "expired" || end === "disabled" ? 1 : 0, end);
     assert.deepEqual(await story.claim("user_bob", ["llama"]), { allowed: [], taken: ["llama"], tooMany: [] }, end);
     assert.deepEqual((await story.claim("user_ada", ["llama"])).allowed, ["llama"], end);
   }

@@ -105,13 +105,17 @@ test("guessing is limited by the account and by the network, whichever is shared
   ]);
 });
 
-test("a wrong code waits for nobody who writes", async () => {
+test("a code that is wrong, or comes too late, waits for nobody who writes", async () => {
   await using groups = await openTestGroups();
-  const bob = await groups.user("bob");
+  const [ada, bob] = [await groups.user("ada"), await groups.user("bob")];
+  const { code } = await groups.invite(ada, await groups.group(ada), { expiresAtMs: groups.now() + 1 });
+  groups.pass(1);
   const before = await groups.database.db.selectFrom("meta").selectAll().execute();
 
   await codeOf(redeemCode(groups, bob, "0000-0000-0000-0000"));
   await codeOf(redeemCode(groups, bob, "nonsense"));
+  await codeOf(redeemCode(groups, bob, code));
+  await redeemCode(groups, ada, code);
 
   assert.deepEqual(await groups.database.db.selectFrom("meta").selectAll().execute(), before);
 });

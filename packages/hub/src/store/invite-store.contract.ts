@@ -12,6 +12,7 @@ import {
   mayInvite,
   revokeInvite,
   revokeInvitesOf,
+  takeInviteUse,
 } from "./invite-store.ts";
 import { changeMembership, endMembership, putMembership } from "./membership-store.ts";
 import { inviteState, type Redemption, redeemInvite } from "./redeem-invite.ts";
@@ -80,6 +81,22 @@ export function inviteStoreContract(name: string, open: Open): void {
 
     assert.deepEqual([afterAda, await openOnes()], [2, 1]);
     assert.equal((await findInvite(database.db, { id: "invite_1" }))?.revokedAtMs, 1);
+  });
+
+  test(`${name}: an invite gives no more uses than it has, whatever was read before`, async () => {
+    await using store = await openWithFriends(open);
+    const { db } = store.database;
+    await addInvite(store.database, { id: "invite_1", maxUses: 2 });
+    await addInvite(store.database, { id: "invite_2", expiresAtMs: 50 });
+    await addInvite(store.database, { id: "invite_3" });
+    await revokeInvite(db, "invite_3", 1);
+
+    const uses = await Promise.all([1, 2, 3].map(() => takeInviteUse(db, "invite_1", 49)));
+
+    assert.deepEqual(uses, [true, true, false]);
+    assert.equal(await takeInviteUse(db, "invite_2", 50), false);
+    assert.equal(await takeInviteUse(db, "invite_2", 49), true);
+    assert.equal(await takeInviteUse(db, "invite_3", 49), false);
   });
 
   test(`${name}: redeeming makes a member, takes one use and says who took it`, async () => {
