@@ -42,7 +42,7 @@ POST   /api/account/second-factor/recovery-codes                    401  409   4
 GET    /api/account/passkeys                                        401  200   200    200      200   200     200   200  200
 POST   /api/account/passkeys                                        401  400   400    400      400   400     400   400  400
 POST   /api/account/passkeys/options                                401  200   200    200      200   200     200   200  200
-DELETE /api/account/passkeys/{id}                                   401  204   404    404      404   404     404   404  404
+DELETE /api/account/passkeys/{id}                                   401  409   404    404      404   404     404   404  404
 GET    /api/account/linked-accounts                                 401  200   200    200      200   200     200   200  200
 POST   /api/account/linked-accounts                                 401  404   404    404      404   404     404   404  404
 DELETE /api/account/linked-accounts/{id}                            401  409   404    404      404   404     404   404  404
