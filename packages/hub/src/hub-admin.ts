@@ -16,6 +16,7 @@ import type { AccessServices } from "./hub-services.ts";
 import type { AccountsDeps } from "./identity/accounts.ts";
 import type { UserActor } from "./identity/actor.ts";
 import { isKnownHubSecret } from "./identity/hub-secret-check.ts";
+import type { KeyRing } from "./identity/key-ring.ts";
 import { resolveActor } from "./identity/resolve-actor.ts";
 import { firstRun } from "./identity/set-up.ts";
 import { Cookies } from "./identity/visitor.ts";
@@ -33,6 +34,7 @@ export interface AdminDeps {
   readonly addresses: ClientAddresses;
   readonly strangers: StrangerSockets;
   readonly workers: ConnectedWorkers & GroupFleet;
+  readonly keys: Pick<KeyRing, "caughtUp">;
   readonly log: Log;
   /** Epoch milliseconds. */
   readonly now: () => number;
@@ -80,6 +82,7 @@ export function openAdmin(config: HubConfig, deps: AdminDeps): Admin {
     actorOf,
     addresses: deps.addresses,
     onKnown: (socket) => deps.strangers.welcome(socket),
+    caughtUp: () => deps.keys.caughtUp(),
     db: database.db,
     limits: new RateLimit(() => performance.now()),
     publicOrigin: accounts.publicUrl.origin,

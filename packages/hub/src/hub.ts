@@ -101,7 +101,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   });
   const admin: Admin | undefined =
     access &&
-    openAdmin(config, { ...access.keys, log, access, hubId, addresses, strangers, workers: workersOf(fleet) });
+    openAdmin(config, { ...access.keys, keys, log, access, hubId, addresses, strangers, workers: workersOf(fleet) });
   const journey: RelayDeps = {
     memory: new MemoryBudget(config.limits.maxBodyMemoryBytes),
     spools: new SpoolRoom({ folder: join(config.dataDir, "spool"), maxBytes: config.limits.maxSpoolBytes }),

@@ -42,6 +42,8 @@ export class FakeKeyRing implements KeyRing {
     return () => {};
   }
 
+  async caughtUp(): Promise<void> {}
+
   revoke(secret: string): void {
     this.#revoked.add(secret);
     for (const listener of this.#listeners) listener({ keyId: secret, groupId: undefined, reason: "revoked" });

@@ -408,6 +408,7 @@ async function startHub(
     onKnown: () => {},
     limits: new RateLimit(() => performance.now()),
     publicOrigin: deps.publicUrl.origin,
+    caughtUp: async () => {},
     db: deps.database.db,
     log: deps.log,
     now: deps.now,

@@ -145,6 +145,7 @@ async function startApi(limits: Partial<Record<keyof typeof RATE_LIMITS, number>
     actorOf: async (headers, address) => actorOf(headers.authorization ?? headers.cookie, address),
     addresses: { of: () => ({ ip: "192.0.2.1", network: "192.0.2.1" }) },
     onKnown: () => {},
+    caughtUp: async () => {},
     db: store.database.db,
     limits: new RateLimit(() => 0, limits),
     publicOrigin: undefined,

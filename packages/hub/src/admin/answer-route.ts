@@ -26,6 +26,8 @@ export interface AnswerDeps<Services> extends IdempotencyDeps {
   readonly addresses: Pick<ClientAddresses, "of">;
   /** Somebody known is at the other end. */
   readonly onKnown: (socket: Socket) => void;
+  /** Resolves when what was written holds at every door of this hub. */
+  readonly caughtUp: () => Promise<void>;
   readonly limits: RateLimit;
   /** Scheme, host and port that people use; undefined: not set. */
   readonly publicOrigin: string | undefined;
@@ -68,9 +70,15 @@ export async function answerRoute<S>(deps: AnswerDeps<S>, route: Route<S>, asked
     signal: goneSignal(reply),
   };
   const key = route.isIdempotent ? readIdempotencyKey(request.headers["idempotency-key"]) : undefined;
-  if (key === undefined || actor === undefined) return send(route, reply, await route.handle(parsed, deps.services));
+  const handle = async (): Promise<AnyAnswer> => {
+    const answer = await route.handle(parsed, deps.services);
+    // A key that somebody reads in the answer works.
+    if (route.method !== "GET") await deps.caughtUp();
+    return answer;
+  };
+  if (key === undefined || actor === undefined) return send(route, reply, await handle());
   const create = { key, actorId: actor.user.id, method: request.method, url: request.url, body: bytes };
-  const answer = await answerOnce(deps, create, async () => toKept(route, await route.handle(parsed, deps.services)));
+  const answer = await answerOnce(deps, create, async () => toKept(route, await handle()));
   return sendKept(reply, answer);
 }
 

@@ -7,6 +7,9 @@ const PAGE = 5_000;
 /** After the database failed, until the next look. */
 const RETRY_MS = 1_000;
 
+/** Longer than any load but the first; who waits for one must not wait for ever. */
+const CAUGHT_UP_MS = 1_000;
+
 /** Takes each row as it is now, again with each change. */
 export interface AccessTaker {
   takeUser(user: UserAccess): void;
@@ -22,7 +25,7 @@ export class AccessFollower implements Disposable {
   readonly #log: Log;
   /** The revision up to which each table was read. */
   readonly #seen = { users: 0, groups: 0, memberships: 0, keys: 0 };
-  #isLoading = false;
+  #loading: Promise<void> | undefined;
   #isStale = true;
   #isClosed = false;
   #stopWatching: (() => void) | undefined;
@@ -48,6 +51,16 @@ export class AccessFollower implements Disposable {
     }
   }
 
+  /** Resolves when the load that a write of this process caused is over, or has failed; at most after a second. */
+  async caughtUp(): Promise<void> {
+    if (this.#loading === undefined) return;
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, CAUGHT_UP_MS);
+    // Who started the load hears of its failure.
+    await Promise.race([this.#loading.catch(() => {}), over]);
+    clearTimeout(timer);
+  }
+
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#stopWatching?.();
@@ -69,15 +82,20 @@ export class AccessFollower implements Disposable {
 
   /** One at a time, so that no older answer comes after a newer one. What changed meanwhile is looked at again. */
   async #loadWhileStale(): Promise<void> {
-    if (this.#isLoading) return;
-    this.#isLoading = true;
+    if (this.#loading !== undefined || this.#isClosed) return;
+    this.#loading = this.#loadAgainAndAgain();
+    await this.#loading;
+  }
+
+  async #loadAgainAndAgain(): Promise<void> {
     try {
       while (this.#isStale && !this.#isClosed) {
         this.#isStale = false;
         await this.#load();
       }
     } finally {
-      this.#isLoading = false;
+      // In the same turn as the last look at what is stale: a change in between would be seen by nobody.
+      this.#loading = undefined;
     }
   }
 

@@ -547,3 +547,34 @@ function someWorker(keyId: string): Principal {
     allowsModel: () => true,
   };
 }
+
+test("whoever waits until the directory has caught up finds what was written before", async () => {
+  using store = someStore();
+  using directory = await opened(store);
+  const answers = store.holdAnswers();
+  store.key("sk-new");
+  let isCaughtUp = false;
+
+  const waiting = directory.caughtUp().then(() => (isCaughtUp = true));
+  await settled();
+  assert.deepEqual([isCaughtUp, outcomeOf(directory, "sk-new")], [false, "unknown"]);
+  // One table after the other.
+  while (!isCaughtUp) {
+    for (const letGo of answers.splice(0)) letGo();
+    await settled();
+  }
+
+  await waiting;
+  assert.equal(outcomeOf(directory, "sk-new"), "known");
+});
+
+test("nobody waits for a directory whose database is broken", async () => {
+  using store = someStore();
+  using directory = await opened(store);
+  store.isBroken = true;
+  store.key("sk-new");
+
+  await directory.caughtUp();
+
+  assert.equal(outcomeOf(directory, "sk-new"), "unknown");
+});

@@ -128,6 +128,10 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
     return this.#groupChanged.add(listener);
   }
 
+  async caughtUp(): Promise<void> {
+    await this.#follower?.caughtUp();
+  }
+
   [Symbol.dispose](): void {
     this.#follower?.[Symbol.dispose]();
     this.#dueTimes[Symbol.dispose]();

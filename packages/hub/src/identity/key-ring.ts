@@ -31,4 +31,7 @@ export interface KeyRing {
 
   /** As `onEnded`: who may serve in the group may have changed. */
   onGroupChanged(listener: (groupId: string) => void): () => void;
+
+  /** Resolves when what this process has written is known here: a key that was just made opens its door. At most a second. */
+  caughtUp(): Promise<void>;
 }
