@@ -34,7 +34,7 @@ export interface TestAdmin extends AsyncDisposable {
   readonly url: string;
   readonly database: Database;
   user(name: string, role?: UserRole): Promise<TestUser>;
-  tokenOf(user: TestUser, scopes: readonly Scope[]): Promise<string>;
+  tokenOf(user: Pick<TestUser, "id">, scopes: readonly Scope[]): Promise<string>;
   /** @param who A token, the person whose token is meant, or undefined for nobody. */
   call(who: TestUser | string | undefined, method: string, path: string, init?: CallInit): Promise<Response>;
   /** As a page of the hub does it in a browser. */

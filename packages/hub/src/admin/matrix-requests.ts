@@ -14,7 +14,9 @@ type Recipe = (scene: Scene, actor: PersonName | undefined) => Promise<MatrixReq
 const FIRST_VERSION = { "if-match": '"1"' };
 const WRONG_TOKEN = "x".repeat(43);
 const PASSWORD = "correct horse battery staple";
-const PASSKEY_ANSWER = { id: "x", rawId: "x", type: "public-key", response: {}, clientExtensionResults: {} };
+const CREDENTIAL = { id: "eA", rawId: "eA", type: "public-key", clientExtensionResults: {} };
+const PASSKEY_ANSWER = { ...CREDENTIAL, response: { clientDataJSON: "eA", authenticatorData: "eA", signature: "eA" } };
+const NEW_PASSKEY_ANSWER = { ...CREDENTIAL, response: { clientDataJSON: "eA", attestationObject: "eA" } };
 
 const ofGroup: Recipe = ({ groupId }) => ({ params: { id: groupId } });
 const ofKey: Recipe = async (scene) => ({ params: { id: await keyOf(scene) } });
@@ -46,7 +48,7 @@ const REQUESTS: Readonly<Record<string, Recipe>> = {
   "PUT /api/account/password": () => ({ body: { password: PASSWORD } }),
   "POST /api/account/email": ({ groupId }) => ({ body: { email: `new-${groupId}@example.com` } }),
   "POST /api/account/second-factor/confirm": () => ({ body: { code: "000000" } }),
-  "POST /api/account/passkeys": () => ({ body: { response: PASSKEY_ANSWER, name: "phone" } }),
+  "POST /api/account/passkeys": () => ({ body: { response: NEW_PASSKEY_ANSWER, name: "phone" } }),
   "DELETE /api/account/passkeys/{id}": async (scene) => ({ params: { id: await passkeyOf(scene) } }),
   "POST /api/account/linked-accounts": () => ({ body: { provider: "none" } }),
   "DELETE /api/account/linked-accounts/{id}": async (scene) => ({ params: { id: await linkedAccountOf(scene) } }),

@@ -20,8 +20,8 @@ POST   /api/sign-in/second-factor                                   401  401   4
 POST   /api/sign-in/confirm                                         401  403   403    403      403   403     403   403  403
 POST   /api/sign-out                                                401  204   204    204      204   204     204   204  204
 POST   /api/sign-in/passkey/options                                 200  200   200    200      200   200     200   200  200
-POST   /api/sign-in/passkey                                         400  400   400    400      400   400     400   400  400
-POST   /api/sign-in/confirm/passkey                                 401  400   400    400      400   400     400   400  400
+POST   /api/sign-in/passkey                                         401  401   401    401      401   401     401   401  401
+POST   /api/sign-in/confirm/passkey                                 401  401   401    401      401   401     401   401  401
 POST   /api/sign-in/providers/{name}                                404  404   404    404      404   404     404   404  404
 GET    /api/sign-in/providers/{name}/callback                       303  303   303    303      303   303     303   303  303
 POST   /api/register                                                202  202   202    202      202   202     202   202  202
