@@ -167,6 +167,27 @@ test("a rotated key has two secrets for a while", async () => {
   );
 });
 
+test("a key whose group is gone can still be renamed, and moved elsewhere", async () => {
+  const { admin, ada, groupId } = await startWorld();
+  await using _closing = admin;
+  const body = { kind: "worker", name: "pc", serve_groups: [groupId] };
+  const made = await ask(admin, ada, "POST /api/keys", { body });
+  const path = `/api/keys/${String(made.body["id"])}`;
+  const preview = await admin.call(ada, "GET", `/api/groups/${groupId}/deletion-preview`);
+  const ifMatch = preview.headers.get("etag") ?? "";
+  await admin.call(ada, "DELETE", `/api/groups/${groupId}`, { headers: { "if-match": ifMatch } });
+
+  const renamed = await ask(admin, ada, `PATCH ${path}`, { body: { name: "n" }, headers: { "if-match": made.etag } });
+  const again = { body: { serve_groups: [groupId] }, headers: { "if-match": renamed.etag } };
+  const refused = await ask(admin, ada, `PATCH ${path}`, again);
+  const freed = { body: { serve_groups: null }, headers: { "if-match": renamed.etag } };
+  const moved = await ask(admin, ada, `PATCH ${path}`, freed);
+
+  assert.deepEqual([renamed.body["name"], renamed.body["serve_groups"]], ["n", [groupId]]);
+  assert.equal(refused.refusal, "400 invalid_request serve_groups");
+  assert.deepEqual([moved.status, moved.body["serve_groups"]], [200, null]);
+});
+
 test("what others may do with a key is nothing, and they do not learn that it is there", async () => {
   const { admin, bob, key } = await startWorld();
   await using _closing = admin;

@@ -18,7 +18,7 @@ export interface Hold {
   /**
    * Where the request may be served now, in this order; asked before each attempt. What is given counts as used until `took`.
    *
-   * @throws AppError `rate_limit_exceeded` when limits keep it out of all its groups.
+   * @throws AppError `rate_limit_exceeded` when limits keep it out of all its groups; never where it `took` one before.
    */
   enter(): readonly string[];
   /** It is served in the group: the others are free again. */

@@ -323,6 +323,9 @@ test("a worker serves where its owner provides, among what its key and itself na
   assert.deepEqual(serves("wk-operator", ["plaza", "home"]), ["plaza"]);
   assert.deepEqual(serves("wk-root", ["plaza", "operator"]), [OPERATOR_GROUP_ID, "plaza"]);
   assert.deepEqual(serves("wk-operator-plaza"), ["plaza"]);
+  store.membership("plaza", "root", { status: "banned" });
+  await settled();
+  assert.deepEqual(serves("wk-root", ["plaza", "operator"]), [OPERATOR_GROUP_ID]);
   for (const nowhere of ["wk-late", "wk-off", "wk-ada-revoked", "wk-unknown"]) assert.deepEqual(serves(nowhere), []);
 });
 
@@ -344,7 +347,25 @@ test("whoever serves is told when where they serve may have changed", async () =
   assert.deepEqual(await heard(() => store.user("bob", { isDisabled: true })), ["wk-bob"]);
   assert.deepEqual(await heard(() => store.key("wk-ada", { ownerId: "ada", rules: { serveModels: [] } })), ["wk-ada"]);
   assert.deepEqual(await heard(() => store.group("club", { ownerId: "bob" })), ["club"]);
+  // The names that a provider kept are free, so that others in the group may serve them.
+  assert.deepEqual(await heard(() => store.membership("club", "ada", { status: "left" })), ["wk-ada", "club"]);
+  assert.deepEqual(await heard(() => store.membership("club", "ada", { status: "removed" })), ["wk-ada"]);
   assert.deepEqual(await heard(() => store.key("sk-ada", ADA)), []);
+});
+
+test("a provider whose time is over leaves their names to others at that time", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout", "Date"], now: AN_HOUR });
+  using store = someStore();
+  store.membership("club", "ada", { role: "provider", expiresAtMs: AN_HOUR + 1_000 });
+  using directory = await opened(store, new SilentLog(), Date.now);
+  const told: string[] = [];
+  directory.onGroupChanged((groupId) => told.push(groupId));
+
+  context.mock.timers.tick(999);
+  const before = [...told];
+  context.mock.timers.tick(1);
+
+  assert.deepEqual([before, told], [[], ["club"]]);
 });
 
 test("a member's limits are the group's unless they have their own, the same object for all of their keys", async () => {

@@ -55,7 +55,7 @@ export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>
     const signal = run.beginAttempt();
     const { maxWaitMs } = secondChances;
     const isRetry = last !== undefined;
-    const groupIds = entered(hold, isRetry);
+    const groupIds = hold.enter();
     const wish = { principal, groupIds, model, method, path, tried, isRetry, maxWaitMs };
     const place = await deps.dispatcher.acquire(wish, signal);
     if (place === undefined) return lastWord(last);
@@ -74,16 +74,6 @@ export async function firstGoodAnswer<A>(deps: AttemptDeps, plan: AttemptPlan<A>
     const isLast = tried.size === MAX_ATTEMPTS || !mayRetry(result.failure, deps.retry, plan);
     if (isLast) return lastWord(last);
     run.releaseSlot(deps.dispatcher);
-  }
-}
-
-/** @throws AppError when limits keep the request out, unless a failure is known that says more. */
-function entered(hold: Hold, isRetry: boolean): readonly string[] {
-  try {
-    return hold.enter();
-  } catch (thrown) {
-    if (isRetry) return [];
-    throw thrown;
   }
 }
 

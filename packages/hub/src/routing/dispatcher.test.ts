@@ -81,6 +81,23 @@ test("a newcomer does not overtake those who wait", async () => {
   assert.equal(target.inFlight, 1);
 });
 
+test("a group that is lost while the request waits does not serve it, the other one does", async () => {
+  const { targets, dispatcher, models } = fleetOf(1, 1);
+  const target = targets[0] ?? assert.fail();
+  await dispatcher.acquire(WISH, NEVER);
+  models.set(target, "h", new Set(["m"]));
+  const groupIds = ["g", "h"];
+  const waiting = dispatcher.acquire(
+    { ...WISH, groupIds: ["g", "h"], principal: { groupIds, pins: undefined } },
+    NEVER,
+  );
+
+  groupIds.shift();
+  dispatcher.release(target);
+
+  assert.equal((await waiting)?.groupId, "h");
+});
+
 test("a model that left is offline for a while, then unknown, as long as another is there", async () => {
   let nowMs = 0;
   const models = new Catalogue(() => nowMs);
