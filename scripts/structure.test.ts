@@ -41,6 +41,8 @@ const WRONG: readonly (readonly [file: string, imports: string])[] = [
   ["packages/hub/src/admin/x.ts", "../relay/run.ts"],
   ["packages/hub/src/admin/x.ts", "../hub-admin.ts"],
   ["packages/hub/src/hub-admin.ts", "./hub.ts"],
+  ["packages/hub/src/hub-services.ts", "./hub-admin.ts"],
+  ["packages/hub/src/admin/x.ts", "../hub-workers.ts"],
   ["packages/hub/src/billing/x.ts", "../relay/run.ts"],
   ["packages/hub/src/fleet/x.ts", "../routing/choose.ts"],
   ["packages/hub/src/http/x.ts", "../relay/run.ts"],

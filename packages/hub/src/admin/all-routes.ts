@@ -22,7 +22,12 @@ import { USERS_ROUTES } from "./users-routes.ts";
 import { WORKERS_ROUTES, type WorkerServices } from "./workers-routes.ts";
 
 /** What all routes together work with. */
-export type AdminServices = AccountServices & AuditServices & EventServices & GroupServices & KeyServices & WorkerServices;
+export type AdminServices = AccountServices &
+  AuditServices &
+  EventServices &
+  GroupServices &
+  KeyServices &
+  WorkerServices;
 
 /** Every route of the admin API. @param version This program's, for the OpenAPI document. */
 export function adminRoutes(version: string): readonly Route<AdminServices>[] {

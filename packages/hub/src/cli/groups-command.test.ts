@@ -28,7 +28,8 @@ function commandLine(folder: { readonly path: string }) {
 test("a group is made for somebody, renamed, looked at, and deleted when that is meant", async () => {
   using folder = temporaryFolder();
   const tokilake = commandLine(folder);
-  const ada = (await tokilake("users", "create", "ada@example.com", "--name", "Ada")).stdout.trim();
+  const { stderr } = await tokilake("users", "create", "ada@example.com", "--name", "Ada");
+  const ada = /\((user_\w+)\)/.exec(stderr)?.[1];
 
   const made = await tokilake("groups", "create", "friends", "--name", "Friends", "--owner", "ada@example.com");
   const id = made.stdout.trim();

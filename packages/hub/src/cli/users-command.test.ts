@@ -27,7 +27,8 @@ test("a user is made, found, given a role, kept out and let in again", async () 
   const tokilake = commandLine(folder);
 
   const made = await tokilake("users", "create", "Ada@Example.com", "--name", "Ada");
-  const id = made.stdout.trim();
+  const id = /\((user_\w+)\)/.exec(made.stderr)?.[1] ?? "";
+  const link = await tokilake("users", "reset-link", id);
   const again = await tokilake("users", "create", "ada@example.com");
   const role = await tokilake("users", "role", "ada@example.com", "admin");
   const disabled = await tokilake("users", "disable", id);
@@ -35,8 +36,10 @@ test("a user is made, found, given a role, kept out and let in again", async () 
   const enabled = await tokilake("users", "enable", "ada@example.com");
   const json = JSON.parse((await tokilake("users", "list", "--json", "--role", "admin")).stdout) as object[];
 
-  assert.match(id, /^user_/);
-  assert.equal(made.stderr, "Made the user ada@example.com.\n");
+  assert.equal(made.stderr, `Made the user ada@example.com (${id}). Whoever opens this link chooses the password:\n`);
+  for (const { stdout } of [made, link]) {
+    assert.match(stdout, /^http:\/\/localhost:19981\/reset-password#[\w-]{43}\n$/);
+  }
   assert.match(again.stderr, /There is a user with this e-mail address already/);
   assert.equal(role.stderr, "ada@example.com has the role admin now.\n");
   assert.equal(disabled.stderr, "ada@example.com is disabled.\n");

@@ -10,11 +10,14 @@ import {
   findUser,
   listUsers,
   removeSecondFactorAs,
+  sendResetLink,
 } from "../identity/users.ts";
+import { SilentLog } from "../observe/silent-log.ts";
 import type { UserRole } from "../store/access-schema.ts";
 import type { UserRecord } from "../store/user-store.ts";
 import { UsageError } from "./cli-error.ts";
 import { type Asked, noun } from "./command.ts";
+import { limitOf, shownText, shownTime } from "./flag-values.ts";
 import { table } from "./table.ts";
 
 const FLAGS = {
@@ -26,9 +29,6 @@ const FLAGS = {
 } as const;
 
 type AskedForUsers = Asked<typeof FLAGS>;
-
-/** Users shown when no `--limit` is given. */
-const DEFAULT_LIMIT = 1000;
 
 /** Running hubs notice a change within this time (`Database.watch`). A command ends when its change holds everywhere. */
 const NOTICED_MS = 100;
@@ -45,16 +45,19 @@ export const USERS = noun({
     disable: { words: ["ID|EMAIL"], run: disable },
     enable: { words: ["ID|EMAIL"], run: enable },
     "sign-out": { words: ["ID|EMAIL"], run: signOut },
+    "reset-link": { words: ["ID|EMAIL"], run: showResetLink },
     "remove-second-factor": { words: ["ID|EMAIL"], run: removeSecondFactor },
   },
   help: `  tokilake users list [--json] [--limit N] [--role ROLE] [--search TEXT]
                                        the newest first
   tokilake users create EMAIL [--name NAME] [--role user|auditor|admin|root]
-                                       make an account, without a password
+                                       make an account; stdout has the link for
+                                       its password, good for an hour
   tokilake users role ID|EMAIL ROLE    give another role; all sign-ins end
   tokilake users disable ID|EMAIL      keep out, at once; enable lets in again
   tokilake users enable ID|EMAIL
   tokilake users sign-out ID|EMAIL     end all sign-ins
+  tokilake users reset-link ID|EMAIL   a link for a new password, on stdout
   tokilake users remove-second-factor ID|EMAIL
                                        for somebody who lost it
 `,
@@ -82,8 +85,23 @@ async function createUser(asked: AskedForUsers): Promise<void> {
   const role = roleOf(flags.role ?? "user");
   const user = await createUserAs(asked, OPERATOR, { email, name: flags.name ?? "", role });
   await wait(NOTICED_MS);
-  output.stderr(`Made the ${role} ${user.email}.\n`);
-  output.stdout(`${user.id}\n`);
+  output.stderr(`Made the ${role} ${user.email} (${user.id}). Whoever opens this link chooses the password:\n`);
+  output.stdout(`${await resetLinkOf(asked, user)}\n`);
+}
+
+async function showResetLink(asked: AskedForUsers): Promise<void> {
+  const user = await named(asked);
+  const link = await resetLinkOf(asked, user);
+  asked.output.stderr(`Whoever opens this link within an hour chooses a new password for ${user.email}:\n`);
+  asked.output.stdout(`${link}\n`);
+}
+
+async function resetLinkOf(asked: AskedForUsers, user: UserRecord): Promise<string> {
+  // Loaded here: mail, providers and passkeys take longer than the command.
+  const { accessServices } = await import("../hub-services.ts");
+  await using access = accessServices(asked.config, { ...asked, log: new SilentLog() });
+  const { link = "" } = await sendResetLink(access.accounts, OPERATOR, user.id);
+  return link;
 }
 
 async function giveRole(asked: AskedForUsers): Promise<void> {
@@ -133,17 +151,9 @@ function roleOf(text: string): UserRole {
   throw new UsageError(`A role is one of ${ROLES.join(", ")}, not ${JSON.stringify(text)}`);
 }
 
-function limitOf(limit: string | undefined): number {
-  if (limit === undefined) return DEFAULT_LIMIT;
-  if (!/^[1-9]\d{0,6}$/.test(limit)) throw new UsageError("--limit is a whole number from 1 to 9999999");
-  return Number(limit);
-}
-
 function rowOf(user: UserRecord): string[] {
-  const created = new Date(user.createdAtMs).toISOString().slice(0, 16).replace("T", " ");
   const status = user.disabledAtMs !== undefined ? "disabled" : user.hasSecondFactor ? "second factor" : "active";
-  // A name is somebody's text: control characters could rewrite what a terminal shows.
-  return [user.id, user.email, user.name.replaceAll(/\p{Cc}/gu, "?"), user.role, created, status];
+  return [user.id, user.email, shownText(user.name), user.role, shownTime(user.createdAtMs), status];
 }
 
 /** `null` for what is not known: others read this. */
