@@ -18,6 +18,9 @@ export interface ExchangeOptions {
   readonly now: () => number;
 }
 
+/** As many as the tunnel takes. */
+const MAX_INTERIM_HEADS = 8;
+
 /** How an exchange came to its end, for the log and the owner's counters. */
 export type ExchangeEnd = { readonly outcome: "answered"; readonly status: number } | { readonly outcome: "cancelled" };
 
@@ -37,6 +40,7 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
   #meter: AnswerMeter | undefined;
   #connectedAtMs: number | undefined;
   #headAtMs: number | undefined;
+  #interimHeads = 0;
   #status = 0;
   #isOver = false;
   #isCancelled = false;
@@ -77,6 +81,8 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     const { stream, target, body } = this.#options;
+    // "Processing" and "early hints" (RFC 9110 §15.2) come in front of the answer, and nobody asked for them.
+    if (status > 101 && status < 200 && ++this.#interimHeads <= MAX_INTERIM_HEADS) return;
     this.#headAtMs = this.#options.now();
     this.#status = status;
     const headers = answerHeaders(rawHeaders(controller));

@@ -176,6 +176,24 @@ test("an engine that takes longer to connect than the hub allows is unreachable,
   server.close();
 });
 
+test("interim heads of an engine are passed over; one that sends nothing else is given up", async () => {
+  await using engine = await startTestEngine();
+  const [patient, flooded] = [chat(), chat()];
+  const answered = serve(patient, engine.target);
+  const first = await engine.asked();
+  first.response.writeProcessing();
+  first.response.writeEarlyHints({ link: "</x>; rel=preload" });
+  first.response.end("ok");
+  await answered;
+  const givenUp = serve(flooded, engine.target);
+  const second = await engine.asked();
+  for (let n = 0; n < 9; n++) second.response.writeProcessing();
+  await givenUp;
+
+  assert.deepEqual([patient.answer?.status, patient.text], [200, "ok"]);
+  assert.equal(flooded.resetWith?.code, "target-reset");
+});
+
 test("a redirect is neither followed nor shown", async () => {
   await using engine = await startTestEngine();
   const stream = chat();
