@@ -19,6 +19,14 @@ export class Person {
     return person;
   }
 
+  /** Opens the link of a hub that has no root yet, and becomes it. */
+  static async setUp(hubUrl: string, token: string): Promise<Person> {
+    const person = new Person(hubUrl, "root@example.com");
+    const { email } = person;
+    await person.ask("POST /api/set-up", { token, email, password: "the password of root, long enough" });
+    return person;
+  }
+
   /**
    * The answer's JSON.
    *

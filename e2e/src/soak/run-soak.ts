@@ -179,10 +179,14 @@ function growthOf(samples: readonly Sample[]): string[] {
     const limit = MAX_RISE[name as keyof Sizes];
     if (rise > limit) problems.push(`${name} rose by ${rise.toFixed(0)}, more than ${limit}`);
   }
-  const slowest = Math.max(...warm.map((sample) => sample.loopP99Ms));
-  if (slowest > MAX_LOOP_P99_MS)
-    problems.push(`the hub's event loop was late by ${slowest.toFixed(0)} ms (99th percentile)`);
+  // The middle one: a busy machine makes single samples late, a hub that blocks makes most of them.
+  const late = median(warm.map((sample) => sample.loopP99Ms));
+  if (late > MAX_LOOP_P99_MS) problems.push(`the hub's event loop was late by ${late.toFixed(0)} ms (99th percentile)`);
   return problems;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0;
 }
 
 /** What each size rose by after the warm-up. */
