@@ -41,6 +41,8 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: passkeys", "packages/hub/src/identity/passkeys.ts", "MAX_PASSKEYS"],
   ["The hub: access tokens", "packages/hub/src/identity/access-tokens.ts", "ACCESS_TOKENS"],
   ["The hub: mails", "packages/hub/src/identity/outbox.ts", "OUTBOX"],
+  ["The hub: names of models in groups", "packages/hub/src/fleet/serving.ts", "CLAIM_PACE"],
+  ["The hub: models that left", "packages/hub/src/fleet/catalogue.ts", "REMEMBERED"],
   ["The admin API: bodies", "packages/hub/src/admin/answer-route.ts", "MAX_ADMIN_BODY_BYTES"],
   ["The admin API: requests", "packages/hub/src/admin/rate-limit.ts", "RATE_LIMITS"],
   ["The admin API: lists", "packages/hub/src/admin/paging.ts", "PAGE_LIMITS"],

@@ -445,7 +445,7 @@ test("tokens are counted when the answer has them, over all keys of a member in 
   await using world = await startAccessHub();
   const usage = { prompt_tokens: 60, completion_tokens: 60, total_tokens: 120 };
   await world.hub.connect((stream) => answerJson(stream, { by: "bob", usage }), { name: "bob", token: "wk-bob" });
-  world.store.membership("club", "zoe", { limits: { tokensPerMinute: 100 } });
+  world.store.membership("club", "zoe", { limits: { tokensPerMinute: 50 } });
   world.store.key("sk-zoe2", { ownerId: "zoe", groupId: "club" });
   await settled();
 
@@ -518,10 +518,12 @@ test("a model name that somebody else keeps in the group is not routed to who ca
   const before = [await world.modelsOf("sk-bob"), await world.modelsOf("sk-operator")];
   keepers.clear();
   world.store.group("club", { ownerId: "bob" });
-  await settled();
+  let after = "";
+  // A worker's names are claimed at most four times a second.
+  for (let tries = 0; after !== "m own" && tries < 1_000; tries += 1) after = await world.modelsOf("sk-bob");
 
   assert.deepEqual(before, ["own", "m"]);
-  assert.equal(await world.modelsOf("sk-bob"), "m own");
+  assert.equal(after, "m own");
   assert.deepEqual(asked, ["club zoe m,own", "club zoe m,own"]);
   assert.match(world.hub.log.messages.join("\n"), /a worker offers models that it may not serve there/);
 });

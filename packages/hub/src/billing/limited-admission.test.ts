@@ -31,8 +31,9 @@ function admit(admission: LimitedAdmission, principal: Principal, model = "m"): 
   return admission.admit({ requestId: "r", principal, model, maxTokens: undefined });
 }
 
-function settle(hold: Hold, tokens = 0): void {
-  hold.settle({ inputTokens: tokens, outputTokens: 0 } as RequestRecord);
+function settle(hold: Hold, tokens = 0, bytes = { requestBytes: 10_000, responseBytes: 10_000 }): void {
+  const half = tokens / 2;
+  hold.settle({ inputTokens: half, outputTokens: half, ...bytes } as RequestRecord);
 }
 
 function refused(act: () => unknown): AppError {
@@ -83,6 +84,23 @@ test("tokens are counted afterwards, and what went beyond the limit is worked of
   admit(admission, limited);
 
   assert.equal(reached.retryAfter, 60);
+});
+
+test("a worker that lies about tokens locks nobody out: there are no more than bytes, or than the client allowed", () => {
+  const { admission, clock } = someAdmission();
+  const limited = key({ tokensPerMinute: 600 });
+  const lie = (maxTokens: number | undefined): void => {
+    const hold = admission.admit({ requestId: "r", principal: limited, model: "m", maxTokens });
+    settle(hold, Number.MAX_SAFE_INTEGER - 1, { requestBytes: 100, responseBytes: 200 });
+  };
+
+  lie(undefined);
+  const left = admit(admission, limited).headers[3];
+  clock.ms += 60_000;
+  lie(400);
+  const leftOfAllowed = admit(admission, limited).headers[3];
+
+  assert.deepEqual([left, leftOfAllowed], ["300", "100"]);
 });
 
 test("so many requests at the same time: the next one may come when one ends", () => {

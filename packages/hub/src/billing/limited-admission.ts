@@ -24,9 +24,10 @@ export class LimitedAdmission implements Admission {
     return this.#meters.size;
   }
 
-  admit({ principal, model }: AdmissionWish): Hold {
+  admit(wish: AdmissionWish): Hold {
+    const { principal, model } = wish;
     if (!principal.allowsModel(model)) throw notAllowed(model);
-    return isUnlimited(principal) ? new FreeHold(principal) : new LimitedHold(principal, this.#meters);
+    return isUnlimited(principal) ? new FreeHold(principal) : new LimitedHold(wish, this.#meters);
   }
 }
 
@@ -60,12 +61,14 @@ class LimitedHold implements Hold {
   readonly #meters: Meters;
   readonly #key: Meter;
   readonly #keyLimits: MemberLimits;
+  readonly #maxTokens: number;
   /** Groups that count the request now. */
   #entered: Entered[] = [];
 
   /** @throws AppError `rate_limit_exceeded` */
-  constructor(principal: Principal, meters: Meters) {
+  constructor({ principal, maxTokens = 0 }: AdmissionWish, meters: Meters) {
     this.principal = principal;
+    this.#maxTokens = maxTokens;
     this.#meters = meters;
     this.#keyLimits = principal.limits ?? {};
     this.#key = meters.of(principal);
@@ -106,9 +109,11 @@ class LimitedHold implements Hold {
     this.#entered = this.#entered.filter((each) => each.groupId === groupId);
   }
 
-  settle({ inputTokens = 0, outputTokens = 0 }: RequestRecord): void {
+  settle({ inputTokens = 0, outputTokens = 0, requestBytes, responseBytes }: RequestRecord): void {
     const nowMs = this.#meters.now();
-    const tokens = inputTokens + outputTokens;
+    // Workers say what they like. A token is at least a byte; thoughts that are not sent stay within what the client allowed.
+    const tokens =
+      Math.min(inputTokens, requestBytes) + Math.min(outputTokens, Math.max(responseBytes, this.#maxTokens));
     this.#key.leave();
     this.#key.charge(tokens, this.#keyLimits, nowMs);
     for (const { meter, limits } of this.#entered) {

@@ -28,6 +28,9 @@ export class FleetWorker implements TargetOwner, StreamOpener {
   readonly allowed = new Map<string, ReadonlySet<string>>();
   /** Grows with each decision about it, and with its end: what belongs to an older one is void. */
   decision = 0;
+  /** Monotonic time from which its names may be claimed again, and the timer that waits for it. */
+  claimsFrom = 0;
+  nextClaim: NodeJS.Timeout | undefined;
   readonly #sessions = new Set<WorkerSession>();
 
   constructor(workerId: string, principal: Principal) {

@@ -144,8 +144,7 @@ export class Fleet {
     this.#endedTraffic = { received: received + session.bytesReceived, sent: sent + session.bytesSent };
     if (!worker.isGone) return;
     this.#processes.delete(processOf(session.identity, session.registration));
-    worker.decision += 1;
-    for (const target of worker.targets.values()) this.models.remove(target);
+    this.#serving.forget(worker);
     this.#countModels(session.identity.keyId, worker, 0);
     if (isLast) this.#deps.onWorker?.(worker, "disconnected");
   }

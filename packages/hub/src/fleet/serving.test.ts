@@ -8,7 +8,7 @@ import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
 import { Catalogue } from "./catalogue.ts";
 import { FleetTarget } from "./fleet-target.ts";
 import { FleetWorker } from "./fleet-worker.ts";
-import { type ModelClaims, Serving } from "./serving.ts";
+import { CLAIM_PACE, type ModelClaims, Serving } from "./serving.ts";
 
 type Asked = Parameters<ModelClaims["claim"]>[0];
 type Claimed = Awaited<ReturnType<ModelClaims["claim"]>>;
@@ -68,7 +68,8 @@ test("a worker's names are routed to when they are claimed, and at once where wh
   );
 });
 
-test("while a new list is claimed, what was allowed and is still there goes on", async () => {
+test("while a new list is claimed, what was allowed and is still there goes on", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
   const { serving, worker, target, served, allow } = someServing(["g"]);
   serving.decide(worker);
   await allow(0, "a", "b");
@@ -76,20 +77,41 @@ test("while a new list is claimed, what was allowed and is still there goes on",
   target.announced = new Set(["b", "c"]);
   serving.decide(worker);
   const meanwhile = served("g");
+  context.mock.timers.tick(CLAIM_PACE.spacingMs);
   await allow(1, "b", "c");
 
   assert.deepEqual([meanwhile, served("g")], ["b", "b,c"]);
 });
 
-test("an answer to an older question changes nothing", async () => {
+test("an answer to an older question changes nothing", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
   const { serving, worker, served, allow, claims } = someServing(["g"]);
   serving.decide(worker);
   serving.decide(worker);
+  context.mock.timers.tick(CLAIM_PACE.spacingMs);
 
   await allow(1, "a");
   await allow(0, "a", "b");
 
   assert.deepEqual([served("g"), claims.length], ["a", 2]);
+});
+
+test("whoever announces anew all the time is asked about four times a second, and for the last of it", (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const { serving, worker, target, claims } = someServing(["g"]);
+
+  for (let n = 0; n < 100; n += 1) {
+    target.announced = new Set([`m${n}`]);
+    serving.decide(worker);
+  }
+  const atOnce = claims.length;
+  context.mock.timers.tick(CLAIM_PACE.spacingMs);
+
+  assert.equal(atOnce, 1);
+  assert.deepEqual(
+    claims.map(({ asked }) => asked.models),
+    [["m0"], ["m99"]],
+  );
 });
 
 test("names that could not be claimed are asked for again, unless their worker is gone", async (context) => {
@@ -99,17 +121,18 @@ test("names that could not be claimed are asked for again, unless their worker i
 
   claims[0]?.answer.reject(new Error("no database"));
   await settled();
-  context.mock.timers.tick(1_000);
+  context.mock.timers.tick(CLAIM_PACE.retryMs);
   await allow(1, "a");
   const afterwards = served("g");
   serving.decide(worker);
+  context.mock.timers.tick(CLAIM_PACE.spacingMs);
   claims[2]?.answer.reject(new Error("no database"));
   await settled();
-  worker.decision += 1;
+  serving.forget(worker);
   context.mock.timers.tick(60_000);
 
   assert.equal(afterwards, "a");
-  assert.equal(claims.length, 3);
+  assert.deepEqual([claims.length, served("g")], [3, ""]);
   assert.deepEqual(log.messages, Array(2).fill("model names could not be claimed; trying again"));
 });
 

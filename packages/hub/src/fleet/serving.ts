@@ -5,8 +5,12 @@ import type { Catalogue } from "./catalogue.ts";
 import type { FleetTarget } from "./fleet-target.ts";
 import type { FleetWorker } from "./fleet-worker.ts";
 
-/** After names could not be claimed, until the next try. */
-const RETRY_MS = 1_000;
+export const CLAIM_PACE = {
+  /** A worker's names are claimed no more often: whoever announces anew all the time costs no more than this. */
+  spacingMs: 250,
+  /** After names could not be claimed, until the next try. */
+  retryMs: 1_000,
+} as const;
 
 /** Names of models that one line of the log has. */
 const MAX_LOGGED = 20;
@@ -61,10 +65,33 @@ export class Serving {
     if (namedGroups !== undefined) worker.namedGroups = [...new Set([...namedGroups, ...worker.groupIds])];
     for (const groupId of before) if (!worker.groupIds.includes(groupId)) this.#leave(worker, groupId);
     for (const groupId of worker.groupIds) {
-      // Whoever serves in the operator's own group runs the hub.
-      if (this.#deps.claims === undefined || groupId === OPERATOR_GROUP_ID) this.#serve(worker, groupId, undefined);
-      else void this.#claim(worker, groupId, this.#deps.claims);
+      this.#serve(worker, groupId, this.#mustClaim(groupId) ? (worker.allowed.get(groupId) ?? NOTHING) : undefined);
     }
+    this.#claimSoon(worker, 0);
+  }
+
+  /** The worker is gone. */
+  forget(worker: FleetWorker): void {
+    worker.decision += 1;
+    clearTimeout(worker.nextClaim);
+    for (const target of worker.targets.values()) this.#catalogue.remove(target);
+  }
+
+  /** Whoever serves in the operator's own group runs the hub. */
+  #mustClaim(groupId: string): boolean {
+    return this.#deps.claims !== undefined && groupId !== OPERATOR_GROUP_ID;
+  }
+
+  #claimSoon(worker: FleetWorker, afterMs: number): void {
+    if (worker.nextClaim !== undefined || !worker.groupIds.some((groupId) => this.#mustClaim(groupId))) return;
+    const claim = (): void => {
+      worker.nextClaim = undefined;
+      worker.claimsFrom = performance.now() + CLAIM_PACE.spacingMs;
+      for (const groupId of worker.groupIds) if (this.#mustClaim(groupId)) void this.#claim(worker, groupId);
+    };
+    const waitMs = Math.max(afterMs, worker.claimsFrom - performance.now());
+    if (waitMs <= 0) claim();
+    else worker.nextClaim = setTimeout(claim, waitMs).unref();
   }
 
   #leave(worker: FleetWorker, groupId: string): void {
@@ -85,14 +112,15 @@ export class Serving {
   }
 
   /** Never rejects. What was allowed before goes on meanwhile. */
-  async #claim(worker: FleetWorker, groupId: string, claims: ModelClaims): Promise<void> {
-    this.#serve(worker, groupId, worker.allowed.get(groupId) ?? NOTHING);
+  async #claim(worker: FleetWorker, groupId: string): Promise<void> {
     const { decision, workerId, userId: ownerId } = worker;
     const targets = [...worker.targets.values()];
     const models = [...new Set(targets.flatMap((target) => [...offered(worker, target)]))];
     try {
-      const { allowed, taken, tooMany } = await claims.claim({ groupId, ownerId, models });
-      if (worker.decision !== decision) return;
+      const claimed = await this.#deps.claims?.claim({ groupId, ownerId, models });
+      // A later decision asks for itself.
+      if (claimed === undefined || worker.decision !== decision) return;
+      const { allowed, taken, tooMany } = claimed;
       worker.allowed.set(groupId, new Set(allowed));
       this.#serve(worker, groupId, worker.allowed.get(groupId));
       const refused = { workerId, groupId, taken: taken.slice(0, MAX_LOGGED), tooMany: tooMany.slice(0, MAX_LOGGED) };
@@ -101,9 +129,7 @@ export class Serving {
     } catch (error) {
       if (worker.decision !== decision) return;
       this.#deps.log.error({ error, workerId, groupId }, "model names could not be claimed; trying again");
-      setTimeout(() => {
-        if (worker.decision === decision) void this.#claim(worker, groupId, claims);
-      }, RETRY_MS).unref();
+      this.#claimSoon(worker, CLAIM_PACE.retryMs);
     }
   }
 }
