@@ -48,6 +48,7 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The admin API: lists", "packages/hub/src/admin/paging.ts", "PAGE_LIMITS"],
   ["The admin API: events", "packages/hub/src/admin/event-hub.ts", "EVENT_LIMITS"],
   ["The admin API: events of usage", "packages/hub/src/admin/usage-events.ts", "USAGE_EVENT_LIMITS"],
+  ["The admin API: clients that do not read", "packages/hub/src/admin/slow-reader.ts", "SLOW_READER"],
   ["The admin API: answers kept", "packages/hub/src/store/idempotency-store.ts", "IDEMPOTENCY_LIMITS"],
   ["The hub: groups and invites", "packages/hub/src/groups/group-limits.ts", "GROUP_LIMITS"],
   ["The worker", "packages/worker/src/limits.ts", "LIMITS"],

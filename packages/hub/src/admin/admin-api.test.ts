@@ -28,6 +28,8 @@ interface Services {
   readonly notes: Note[];
   /** Creates wait for it. */
   readonly gate: { open: Promise<void> };
+  /** Resolves when the endless stream was given up. */
+  readonly given: PromiseWithResolvers<void>;
 }
 
 const NOTE = z.object({ id: z.string(), text: z.string(), version: z.int() });
@@ -111,7 +113,41 @@ const ROUTES: readonly Route<Services>[] = [
     response: { 200: streamOf("text/csv") },
     handler: async () => ({ body: cutLines() }),
   }),
+  route({
+    method: "GET",
+    path: "/api/endless",
+    permission: "public",
+    scope: "none",
+    summary: "A stream that never ends",
+    response: { 200: streamOf("text/event-stream") },
+    handler: async (_request, { given }: Services) => ({ body: new EndlessLines(given.resolve) }),
+  }),
 ];
+
+/** A stream that ends only when its reader goes away. */
+class EndlessLines implements AsyncIterableIterator<string> {
+  readonly #onReturn: () => void;
+  #isFirst = true;
+
+  constructor(onReturn: () => void) {
+    this.#onReturn = onReturn;
+  }
+
+  next(): Promise<IteratorResult<string, undefined>> {
+    if (!this.#isFirst) return new Promise(() => {});
+    this.#isFirst = false;
+    return Promise.resolve({ done: false, value: "first\n" });
+  }
+
+  return(): Promise<IteratorResult<string, undefined>> {
+    this.#onReturn();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
 
 async function* cutLines(): AsyncGenerator<string> {
   yield "a,b\n";
@@ -138,10 +174,11 @@ async function startApi(limits: Partial<Record<keyof typeof RATE_LIMITS, number>
   const store = await openStore(`sqlite:${folder.file("hub.db")}`);
   const notes: Note[] = [];
   const gate = { open: Promise.resolve() };
+  const given = Promise.withResolvers<void>();
   const log = new SilentLog();
   const api = createAdminApi({
     routes: ROUTES,
-    services: { notes, gate },
+    services: { notes, gate, given },
     actorOf: async (headers, address) => actorOf(headers.authorization ?? headers.cookie, address),
     addresses: { of: () => ({ ip: "192.0.2.1", network: "192.0.2.1" }) },
     onKnown: () => {},
@@ -165,6 +202,7 @@ async function startApi(limits: Partial<Record<keyof typeof RATE_LIMITS, number>
     port,
     notes,
     gate,
+    given: given.promise,
     log,
     db: store.database.db,
     call: (method: string, path: string, init: { as?: string; body?: unknown; headers?: object } = {}) => {
@@ -475,6 +513,19 @@ test("a streamed answer that fails breaks off, and never looks complete", async 
 
   assert.equal(response.status, 200);
   await assert.rejects(response.text());
+});
+
+test("a streamed answer goes out piece by piece, and is given up when its reader goes away", async () => {
+  await using api = await startApi();
+  const leaving = new AbortController();
+
+  const response = await fetch(`${api.url}/api/endless`, { signal: leaving.signal });
+  const reader = response.body?.getReader();
+  const first = await reader?.read();
+  leaving.abort();
+
+  assert.equal(new TextDecoder().decode(first?.value), "first\n");
+  await api.given;
 });
 
 test("only what is below /api/ and /join/ is the admin API's", () => {

@@ -15,6 +15,7 @@ import type { RateLimit } from "./rate-limit.ts";
 import { parseInput } from "./read-input.ts";
 import type { AnyAnswer, AnyRequest, Route } from "./route.ts";
 import { checkSameOrigin } from "./same-origin.ts";
+import { cutSlowReader } from "./slow-reader.ts";
 
 /** The JSON body of one request. */
 export const MAX_ADMIN_BODY_BYTES = 1024 * 1024;
@@ -145,6 +146,7 @@ function send(route: Route<never>, reply: FastifyReply, answer: AnyAnswer): Fast
   if (streams === undefined) return sendKept(reply, toKept(route, answer));
   // The route's type says that its body is one.
   const body = answer.body as AsyncIterable<string>;
+  cutSlowReader(reply.raw);
   return reply.code(statusOf(route, answer)).type(streams).send(Readable.from(body));
 }
 
