@@ -45,10 +45,12 @@ const NO_ENCODING: ReadonlySet<string> = new Set(["", "identity"]);
 async function holdUntyped(answer: ChannelAnswer, options: WindowOptions): Promise<AttemptResult> {
   const first = await answer.body.next();
   const isJson = first.done !== true && JSON_START.test(Buffer.from(first.value).toString("latin1", 0, 64));
-  const again = {
-    ...answer,
-    explain: (thrown: unknown) => answer.explain(thrown),
+  const again: ChannelAnswer = {
+    status: answer.status,
+    headers: answer.headers,
     body: startingWith(first, answer.body),
+    trailers: () => answer.trailers(),
+    explain: (thrown) => answer.explain(thrown),
   };
   return isJson ? holdJson(again) : holdEvents(again, options);
 }
