@@ -34,6 +34,8 @@ const WRONG: readonly (readonly [file: string, imports: string])[] = [
   ["packages/hub/src/channels/x.ts", "../fleet/fleet.ts"],
   ["packages/hub/src/identity/x.ts", "../http/reply.ts"],
   ["packages/hub/src/identity/x.ts", "../groups/groups.ts"],
+  ["packages/hub/src/identity/x.ts", "../accounts/users.ts"],
+  ["packages/hub/src/accounts/x.ts", "../groups/groups.ts"],
   ["packages/hub/src/groups/x.ts", "../http/reply.ts"],
   ["packages/hub/src/groups/x.ts", "../admin/route.ts"],
   ["packages/hub/src/http/x.ts", "../admin/admin-api.ts"],

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 
 import * as z from "zod";
 
+import { isNetwork } from "./network.ts";
 import { isProviderVariable, PROVIDERS, type ProviderSettings, providersOf } from "./provider-config.ts";
 
 /** How long the hub waits for an upstream, in milliseconds. 0 never means "for ever"; every wait is bounded. */
@@ -132,15 +132,6 @@ const DATABASE_URL = z
 
 function isPostgres(url: string): boolean {
   return /^postgres(ql)?:\/\//.test(url);
-}
-
-/** An address or a CIDR block. */
-function isNetwork(text: string): boolean {
-  const [address = "", bits, ...more] = text.split("/");
-  const family = isIP(address);
-  if (family === 0 || address.includes("%") || more.length > 0) return false;
-  if (bits === undefined) return true;
-  return /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
 const NETWORKS = z.string().transform((text, context) => {

@@ -1,6 +1,11 @@
 import type { IncomingHttpHeaders } from "node:http";
 
 import packageJson from "../package.json" with { type: "json" };
+import type { AccountsDeps } from "./accounts/accounts.ts";
+import { isKnownHubSecret } from "./accounts/hub-secret-check.ts";
+import { resolveActor } from "./accounts/resolve-actor.ts";
+import { firstRun } from "./accounts/set-up.ts";
+import { Cookies } from "./accounts/visitor.ts";
 import { createAdminApi, type AdminApi, isAdminPath } from "./admin/admin-api.ts";
 import { adminRoutes } from "./admin/all-routes.ts";
 import { EventHub, type HubEvent } from "./admin/event-hub.ts";
@@ -13,13 +18,8 @@ import type { GroupFleet } from "./groups/group-workers.ts";
 import type { ClientAddresses } from "./http/client-address.ts";
 import type { StrangerSockets } from "./http/stranger-sockets.ts";
 import type { AccessServices } from "./hub-services.ts";
-import type { AccountsDeps } from "./identity/accounts.ts";
 import type { UserActor } from "./identity/actor.ts";
-import { isKnownHubSecret } from "./identity/hub-secret-check.ts";
 import type { KeyRing } from "./identity/key-ring.ts";
-import { resolveActor } from "./identity/resolve-actor.ts";
-import { firstRun } from "./identity/set-up.ts";
-import { Cookies } from "./identity/visitor.ts";
 import type { Log } from "./observe/log.ts";
 import type { RequestRecord } from "./observe/request-log.ts";
 import { currentRevision } from "./store/audience-store.ts";

@@ -1,16 +1,16 @@
+import type { AccountsDeps } from "./accounts/accounts.ts";
+import { loadHubSecret } from "./accounts/hub-secret.ts";
+import { logPostman, Outbox, smtpPostman } from "./accounts/outbox.ts";
+import { PasswordHasher } from "./accounts/password-hasher.ts";
+import { openProvider } from "./accounts/provider.ts";
+import { PublicUrl } from "./accounts/public-url.ts";
+import { Tries } from "./accounts/tries.ts";
 import type { HubConfig } from "./config.ts";
 import type { DeviceJoinDeps } from "./groups/device-joins.ts";
 import { Guesses } from "./groups/guesses.ts";
 import { inviteDesk } from "./groups/invite-desk.ts";
 import { PollPace } from "./groups/poll-pace.ts";
-import type { AccountsDeps } from "./identity/accounts.ts";
-import { loadHubSecret } from "./identity/hub-secret.ts";
 import type { KeysDeps } from "./identity/keys.ts";
-import { logPostman, Outbox, smtpPostman } from "./identity/outbox.ts";
-import { PasswordHasher } from "./identity/password-hasher.ts";
-import { openProvider } from "./identity/provider.ts";
-import { PublicUrl } from "./identity/public-url.ts";
-import { Tries } from "./identity/tries.ts";
 import type { Log } from "./observe/log.ts";
 import type { Database } from "./store/database.ts";
 

@@ -29,13 +29,8 @@ export class LinkLog {
 
   #levelOf(state: LinkState, { open, wanted, isSettling }: Connections): "debug" | "info" | "warn" {
     switch (state.is) {
-      case "waiting": {
-        // Of a hub that stays away, the 1st, 2nd, 4th, 8th … attempt is told. What a hub says is told each time.
-        if (state.code === "moving") return this.#wasWaiting ? "debug" : "info";
-        const isAway = state.code === "lost" || state.code === "unreachable";
-        const isTold = !isAway || !this.#wasWaiting || (state.attempt & (state.attempt - 1)) === 0;
-        return isTold ? "warn" : "debug";
-      }
+      case "waiting":
+        return this.#levelOfWaiting(state);
       case "connected":
         if (open >= wanted) return "info";
         // One line for all of them, when they come one after the other.
@@ -46,5 +41,13 @@ export class LinkLog {
       case "draining":
         return "debug";
     }
+  }
+
+  /** Of a hub that stays away, the 1st, 2nd, 4th, 8th … attempt is told. What a hub says is told each time. */
+  #levelOfWaiting({ code, attempt }: Extract<LinkState, { is: "waiting" }>): "debug" | "info" | "warn" {
+    if (code === "moving") return this.#wasWaiting ? "debug" : "info";
+    const isAway = code === "lost" || code === "unreachable";
+    const isTold = !isAway || !this.#wasWaiting || (attempt & (attempt - 1)) === 0;
+    return isTold ? "warn" : "debug";
   }
 }

@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-import { createAccessToken, listAccessTokens, revokeOwnAccessToken } from "../identity/access-tokens.ts";
+import { createAccessToken, listAccessTokens, revokeOwnAccessToken } from "../accounts/access-tokens.ts";
 import { SCOPES } from "../identity/actor.ts";
 import type { AccessTokenRecord } from "../store/access-token-store.ts";
 import type { AccountServices } from "./account-shapes.ts";

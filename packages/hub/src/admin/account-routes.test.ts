@@ -10,13 +10,13 @@ import type {
 } from "@simplewebauthn/server";
 import { generate } from "otplib/functional";
 
-import type { AccountsSettings } from "../identity/accounts.ts";
-import { openProvider } from "../identity/provider.ts";
-import { resolveActor } from "../identity/resolve-actor.ts";
-import { firstRun } from "../identity/set-up.ts";
-import { SoftwareAuthenticator } from "../identity/software-authenticator.ts";
-import { PASSWORD, type TestAccounts, secretIn, testAccounts } from "../identity/test-accounts.ts";
-import { startOidcServer } from "../identity/test-providers.ts";
+import type { AccountsSettings } from "../accounts/accounts.ts";
+import { openProvider } from "../accounts/provider.ts";
+import { resolveActor } from "../accounts/resolve-actor.ts";
+import { firstRun } from "../accounts/set-up.ts";
+import { SoftwareAuthenticator } from "../accounts/software-authenticator.ts";
+import { PASSWORD, type TestAccounts, secretIn, testAccounts } from "../accounts/test-accounts.ts";
+import { startOidcServer } from "../accounts/test-providers.ts";
 import { ACCESS_TOKENS_ROUTES } from "./access-tokens-routes.ts";
 import { ACCOUNT_ROUTES } from "./account-routes.ts";
 import { createAdminApi } from "./admin-api.ts";

@@ -1,15 +1,15 @@
 import * as z from "zod";
 
-import { changePassword, ownAccount, renameSelf, requestChangeOfEmail } from "../identity/account.ts";
-import { beginPasskey, finishPasskey, listPasskeys, removePasskey } from "../identity/passkeys.ts";
-import { beginLinking, listLinkedAccounts, unlinkAccount } from "../identity/provider-sign-in.ts";
+import { changePassword, ownAccount, renameSelf, requestChangeOfEmail } from "../accounts/account.ts";
+import { beginPasskey, finishPasskey, listPasskeys, removePasskey } from "../accounts/passkeys.ts";
+import { beginLinking, listLinkedAccounts, unlinkAccount } from "../accounts/provider-sign-in.ts";
 import {
   beginSecondFactor,
   confirmSecondFactor,
   removeOwnSecondFactor,
   renewRecoveryCodes,
   secondFactorOf,
-} from "../identity/second-factor.ts";
+} from "../accounts/second-factor.ts";
 import type { LinkedAccountRecord } from "../store/linked-account-store.ts";
 import type { PasskeyRecord } from "../store/passkey-store.ts";
 import {

@@ -1,11 +1,11 @@
 import * as z from "zod";
 
-import type { AccountsDeps } from "../identity/accounts.ts";
-import { ATTEMPT_MS } from "../identity/attempt.ts";
-import { DEVICE_TOKEN_MS } from "../identity/device-token.ts";
-import type { Arrival } from "../identity/password-sign-in.ts";
-import { SIGN_INS, type SignedIn } from "../identity/sign-ins.ts";
-import { Cookies, type Visitor } from "../identity/visitor.ts";
+import type { AccountsDeps } from "../accounts/accounts.ts";
+import { ATTEMPT_MS } from "../accounts/attempt.ts";
+import { DEVICE_TOKEN_MS } from "../accounts/device-token.ts";
+import type { Arrival } from "../accounts/password-sign-in.ts";
+import { SIGN_INS, type SignedIn } from "../accounts/sign-ins.ts";
+import { Cookies, type Visitor } from "../accounts/visitor.ts";
 import type { UserRecord } from "../store/user-store.ts";
 import type { AnyRequest } from "./route.ts";
 

@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-import { setUp } from "../identity/set-up.ts";
+import { setUp } from "../accounts/set-up.ts";
 import {
   type AccountServices,
   EMAIL,

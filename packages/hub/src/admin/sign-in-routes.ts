@@ -1,13 +1,13 @@
 import * as z from "zod";
 
+import { beginPasskeySignIn, confirmWithPasskey, finishPasskeySignIn } from "../accounts/passkeys.ts";
+import { requestPasswordReset, resetPassword } from "../accounts/password-reset.ts";
+import { confirmSignIn, finishSignIn, signInWithPassword } from "../accounts/password-sign-in.ts";
+import { type ProviderReturn, beginProviderSignIn, finishProviderJourney } from "../accounts/provider-sign-in.ts";
+import { register, resendVerification, verifyEmail } from "../accounts/registration.ts";
+import { hasRoot } from "../accounts/set-up.ts";
+import { endOwnSignIn } from "../accounts/sign-ins.ts";
 import { AppError } from "../errors.ts";
-import { beginPasskeySignIn, confirmWithPasskey, finishPasskeySignIn } from "../identity/passkeys.ts";
-import { requestPasswordReset, resetPassword } from "../identity/password-reset.ts";
-import { confirmSignIn, finishSignIn, signInWithPassword } from "../identity/password-sign-in.ts";
-import { type ProviderReturn, beginProviderSignIn, finishProviderJourney } from "../identity/provider-sign-in.ts";
-import { register, resendVerification, verifyEmail } from "../identity/registration.ts";
-import { hasRoot } from "../identity/set-up.ts";
-import { endOwnSignIn } from "../identity/sign-ins.ts";
 import {
   type AccountServices,
   CODE,

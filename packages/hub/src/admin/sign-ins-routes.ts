@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-import { endOtherSignIns, endOwnSignIn, listSignIns } from "../identity/sign-ins.ts";
+import { endOtherSignIns, endOwnSignIn, listSignIns } from "../accounts/sign-ins.ts";
 import type { SignInRecord } from "../store/sign-in-store.ts";
 import type { AccountServices } from "./account-shapes.ts";
 import { route } from "./route.ts";

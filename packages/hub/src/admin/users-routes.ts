@@ -10,7 +10,7 @@ import {
   listUsers,
   removeSecondFactorAs,
   sendResetLink,
-} from "../identity/users.ts";
+} from "../accounts/users.ts";
 import { type AccountServices, EMAIL, PERSON_NAME, USER, USER_ROLE, toUser } from "./account-shapes.ts";
 import { listOf, PAGE_QUERY, pageOf, toPage } from "./paging.ts";
 import { route } from "./route.ts";

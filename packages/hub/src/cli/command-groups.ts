@@ -1,8 +1,8 @@
+import { PublicUrl } from "../accounts/public-url.ts";
+import { findUser } from "../accounts/users.ts";
 import { NO_FLEET, type GroupWorkersDeps } from "../groups/group-workers.ts";
 import { groupNamed } from "../groups/groups.ts";
 import { OPERATOR } from "../identity/actor.ts";
-import { PublicUrl } from "../identity/public-url.ts";
-import { findUser } from "../identity/users.ts";
 import type { GroupRecord } from "../store/group-store.ts";
 import type { UserRecord } from "../store/user-store.ts";
 import type { Asked, FlagTypes } from "./command.ts";

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 
+import { normaliseEmail } from "../accounts/email.ts";
 import { OPERATOR } from "../identity/actor.ts";
-import { normaliseEmail } from "../identity/email.ts";
 import {
   createKey as create,
   type KeyInput,

@@ -1,6 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
 
-import { OPERATOR } from "../identity/actor.ts";
 import {
   changeRole,
   createUserAs,
@@ -11,7 +10,8 @@ import {
   listUsers,
   removeSecondFactorAs,
   sendResetLink,
-} from "../identity/users.ts";
+} from "../accounts/users.ts";
+import { OPERATOR } from "../identity/actor.ts";
 import { SilentLog } from "../observe/silent-log.ts";
 import type { UserRole } from "../store/access-schema.ts";
 import type { UserRecord } from "../store/user-store.ts";

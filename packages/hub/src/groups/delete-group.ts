@@ -2,13 +2,14 @@ import type { Kysely } from "kysely";
 
 import { AppError } from "../errors.ts";
 import type { Actor } from "../identity/actor.ts";
+import { checkVersion } from "../identity/check-version.ts";
 import { audit } from "../store/audit-store.ts";
 import { deleteGroup as deleteGroupRecord, type GroupRecord } from "../store/group-store.ts";
 import { countOpenInvites, revokeInvitesOf } from "../store/invite-store.ts";
 import { countMemberships } from "../store/membership-store.ts";
 import { deleteClaims } from "../store/model-claim-store.ts";
 import type { Schema } from "../store/schema.ts";
-import { checkVersion, managedGroup } from "./group-access.ts";
+import { managedGroup } from "./group-access.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import type { GroupWorkersDeps } from "./group-workers.ts";
 import type { GroupsDeps } from "./groups-deps.ts";

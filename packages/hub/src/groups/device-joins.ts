@@ -5,7 +5,7 @@ import type { UserActor } from "../identity/actor.ts";
 import { newTypedCode, typedHashOf } from "../identity/invite-code.ts";
 import { hashOfSecret } from "../identity/key-secret.ts";
 import { newOpaqueSecret } from "../identity/opaque-secret.ts";
-import { networkOf } from "../identity/visitor.ts";
+import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
 import { audit, type AuditEntry } from "../store/audit-store.ts";
 import {

@@ -77,15 +77,6 @@ export async function managedGroup(
   return group;
 }
 
-/** @throws AppError `precondition_failed` when somebody changed it since the caller looked. `seen` undefined: does not ask. */
-export function checkVersion(current: { readonly version: number }, seen: number | undefined): void {
-  if (seen === undefined || seen === current.version) return;
-  throw new AppError(
-    "precondition_failed",
-    "It was changed since you looked. Read it again, and send its new version as If-Match.",
-  );
-}
-
 export function noGroup(): AppError {
   return new AppError("not_found", "There is no such group, or you may not see it.");
 }

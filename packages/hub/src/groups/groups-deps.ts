@@ -1,4 +1,4 @@
-import type { PublicUrl } from "../identity/public-url.ts";
+import type { PublicUrl } from "../accounts/public-url.ts";
 import type { Database } from "../store/database.ts";
 
 /** What an operator sets about groups. */

@@ -1,7 +1,8 @@
 import { AppError } from "../errors.ts";
 import type { Actor } from "../identity/actor.ts";
+import { checkVersion } from "../identity/check-version.ts";
 import { newId } from "../new-id.ts";
-import { audit, type AuditValues } from "../store/audit-store.ts";
+import { audit, type AuditValues, difference } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import {
   changeGroup,
@@ -26,7 +27,6 @@ import {
 import type { Page } from "../store/page.ts";
 import { userById } from "../store/user-store.ts";
 import {
-  checkVersion,
   isAdmin,
   managedGroup,
   noGroup,
@@ -246,11 +246,4 @@ function checkedPatch(patch: GroupPatch): GroupPatch {
     }),
     ...(memberLimits !== undefined && { memberLimits }),
   };
-}
-
-/** The values that are not the same, on both sides. */
-function difference(before: AuditValues, after: AuditValues): { before: AuditValues; after: AuditValues } {
-  const changed = Object.keys(after).filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
-  const pick = (values: AuditValues): AuditValues => Object.fromEntries(changed.map((key) => [key, values[key]]));
-  return { before: pick(before), after: pick(after) };
 }

@@ -1,7 +1,7 @@
 import { AppError } from "../errors.ts";
 import type { Actor } from "../identity/actor.ts";
 import { FailedAttempts } from "../identity/failed-attempts.ts";
-import { networkOf } from "../identity/visitor.ts";
+import { networkOf } from "../network.ts";
 
 /**
  * Counts wrong codes by who tries and from where, so that trying on is no use. A right code is taken however many wrong ones

@@ -1,5 +1,5 @@
+import type { InviteDesk } from "../accounts/invite-desk.ts";
 import { inviteHashOf } from "../identity/invite-code.ts";
-import type { InviteDesk } from "../identity/invite-desk.ts";
 import { inviteState } from "../store/redeem-invite.ts";
 import type { GroupsDeps } from "./groups-deps.ts";
 import { endedInvite, noSuchInvite, redeemIn } from "./redeem.ts";

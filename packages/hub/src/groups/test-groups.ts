@@ -1,6 +1,6 @@
+import { PublicUrl } from "../accounts/public-url.ts";
 import { AppError } from "../errors.ts";
 import type { UserActor } from "../identity/actor.ts";
-import { PublicUrl } from "../identity/public-url.ts";
 import { addUser } from "../store/access-fixtures.ts";
 import type { UserRole } from "../store/access-schema.ts";
 import { auditRecords } from "../store/audit-store.ts";

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { BlockList, isIP, type Socket } from "node:net";
 
 import type { TrustedProxies } from "../config.ts";
+import { networkOf } from "../network.ts";
 
 /** Where a request comes from. */
 export interface ClientAddress {
@@ -97,13 +98,4 @@ function shortened(address: string): string {
   if (high === undefined || low === undefined) return text;
   const bits = parseInt(high, 16) * 0x1_0000 + parseInt(low, 16);
   return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 0xff).join(".");
-}
-
-function networkOf(ip: string): string {
-  if (!ip.includes(":")) return ip;
-  const [left = "", right] = ip.split("::");
-  const groups = left === "" ? [] : left.split(":");
-  const behind = right === undefined || right === "" ? [] : right.split(":");
-  while (groups.length + behind.length < 8) groups.push("0");
-  return `${[...groups, ...behind].slice(0, 4).join(":")}::/64`;
 }

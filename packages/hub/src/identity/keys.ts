@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts";
 import { newId } from "../new-id.ts";
-import { audit, type AuditValues } from "../store/audit-store.ts";
+import { audit, difference } from "../store/audit-store.ts";
 import type { AccessTransaction, Database } from "../store/database.ts";
 import type { KeyRules } from "../store/key-rules.ts";
 import {
@@ -18,6 +18,7 @@ import {
 import type { Page } from "../store/page.ts";
 import { userById, type UserRecord } from "../store/user-store.ts";
 import type { Actor } from "./actor.ts";
+import { checkVersion } from "./check-version.ts";
 import {
   checkGroups,
   checkedKeyName,
@@ -273,14 +274,6 @@ async function checkMayHaveMore({ db }: AccessTransaction, owner: UserRecord): P
   throw new AppError("conflict", `A user has at most ${KEY_LIMITS.maxKeysPerUser} keys. Revoke one first.`);
 }
 
-function checkVersion(current: { readonly version: number }, seen: number | undefined): void {
-  if (seen === undefined || seen === current.version) return;
-  throw new AppError(
-    "precondition_failed",
-    "It was changed since you looked. Read it again, and send its new version as If-Match.",
-  );
-}
-
 function isAdmin(actor: Actor): boolean {
   return actor.kind === "operator" || actor.user.role === "root" || actor.user.role === "admin";
 }
@@ -296,13 +289,6 @@ function userIdOf(actor: Actor): string | undefined {
 
 function objectOf(key: KeyRecord): { readonly objectType: "key"; readonly objectId: string } {
   return { objectType: "key", objectId: key.id };
-}
-
-/** The values that are not the same, on both sides. */
-function difference(before: AuditValues, after: AuditValues): { before: AuditValues; after: AuditValues } {
-  const changed = Object.keys(after).filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
-  const pick = (values: AuditValues): AuditValues => Object.fromEntries(changed.map((key) => [key, values[key]]));
-  return { before: pick(before), after: pick(after) };
 }
 
 function noKey(): never {

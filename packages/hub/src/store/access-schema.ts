@@ -10,7 +10,7 @@ import type { Generated } from "kysely";
 export interface AccessSchema {
   users: {
     id: string;
-    /** Normalised (`identity/email.ts`); unique among all users. */
+    /** Normalised (`accounts/email.ts`); unique among all users. */
     email: string;
     email_verified_at_ms: number | null;
     name: string;

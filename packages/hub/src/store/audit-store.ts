@@ -170,3 +170,10 @@ function toRecord(row: Selectable<Schema["audit_log"]>): AuditRecord {
     after: row.after === null ? undefined : VALUES.parse(JSON.parse(row.after)),
   };
 }
+
+/** What a change changed: the values that differ, as they were and as they are. */
+export function difference(before: AuditValues, after: AuditValues): { before: AuditValues; after: AuditValues } {
+  const changed = Object.keys(after).filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
+  const pick = (values: AuditValues): AuditValues => Object.fromEntries(changed.map((key) => [key, values[key]]));
+  return { before: pick(before), after: pick(after) };
+}

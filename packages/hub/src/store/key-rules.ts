@@ -1,7 +1,6 @@
-import { isIP } from "node:net";
-
 import * as z from "zod";
 
+import { isNetwork } from "../network.ts";
 import type { MemberLimits } from "./member-limits.ts";
 
 /** How long a key's rules may be. They are kept in memory; keys with the same rules share them. */
@@ -70,11 +69,4 @@ export function parseKeyRules(text: string): KeyRules {
     // Not JSON, so not ours.
     return UNREADABLE;
   }
-}
-
-function isNetwork(text: string): boolean {
-  const [start = "", bits, ...more] = text.split("/");
-  const family = isIP(start);
-  if (family === 0 || start.includes("%") || more.length > 0) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }

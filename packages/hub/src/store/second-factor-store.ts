@@ -5,7 +5,7 @@ import type { Schema } from "./schema.ts";
 
 /** The shared secret of a user's authenticator app. */
 export interface TotpRecord {
-  /** As `identity/second-factor.ts` sealed it. */
+  /** As `accounts/second-factor.ts` sealed it. */
   readonly sealedSecret: string;
   /** undefined: being set up, and asked for nowhere yet. */
   readonly confirmedAtMs: number | undefined;

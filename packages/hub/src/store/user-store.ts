@@ -7,7 +7,7 @@ import type { Schema } from "./schema.ts";
 /** A user as anybody who may see users sees one. No secret can be got from it. */
 export interface UserRecord {
   readonly id: string;
-  /** Normalised (`identity/email.ts`). */
+  /** Normalised (`accounts/email.ts`). */
   readonly email: string;
   readonly emailVerifiedAtMs: number | undefined;
   readonly name: string;

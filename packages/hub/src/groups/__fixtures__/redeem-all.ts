@@ -1,6 +1,6 @@
-import type { UserActor } from "../../identity/actor.ts";
 // Run by redeem.test.ts as one of several processes: twenty users of its own redeem one code, all at once.
-import { PublicUrl } from "../../identity/public-url.ts";
+import { PublicUrl } from "../../accounts/public-url.ts";
+import type { UserActor } from "../../identity/actor.ts";
 import { openStore } from "../../store/open-store.ts";
 import { Guesses } from "../guesses.ts";
 import { redeemCode } from "../redeem.ts";

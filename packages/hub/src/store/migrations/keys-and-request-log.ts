@@ -15,8 +15,9 @@ export async function keysAndRequestLog(db: Transaction<Schema>, dialect: Dialec
     .addColumn("created_at_ms", "bigint", (column) => column.notNull())
     .addColumn("revoked_at_ms", "bigint")
     .addColumn("last_used_at_ms", "bigint")
-    .addColumn("revision", "bigint", (column) => column.notNull().unique())
+    .addColumn("revision", "bigint", (column) => column.notNull())
     .execute();
+  await db.schema.createIndex("keys_by_revision").on("keys").column("revision").execute();
   await db.schema.createIndex("keys_by_name").on("keys").column("name").execute();
 
   await db.schema

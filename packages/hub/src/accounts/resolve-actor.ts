@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from "node:http";
 
+import { SCOPES, type UserActor } from "../identity/actor.ts";
+import { hashOfSecret } from "../identity/key-secret.ts";
 import { accessTokenByHash, touchAccessToken } from "../store/access-token-store.ts";
 import { signInByHash, touchSignIn } from "../store/sign-in-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import { SCOPES, type UserActor } from "./actor.ts";
-import { hashOfSecret } from "./key-secret.ts";
 import { SIGN_INS, actingUserOf } from "./sign-ins.ts";
 import type { Cookies } from "./visitor.ts";
 

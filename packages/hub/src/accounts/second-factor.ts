@@ -1,6 +1,8 @@
 import { generateSecret, generateURI, verify } from "otplib/functional";
 
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
+import { newTypedCode, typedHashOf } from "../identity/invite-code.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import {
@@ -14,8 +16,6 @@ import {
   useTotpStep,
 } from "../store/second-factor-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
-import { newTypedCode, typedHashOf } from "./invite-code.ts";
 import { renewAfterChange, requireFresh } from "./sign-ins.ts";
 
 /** RFC 6238 as every authenticator app does it: SHA-1, 6 digits, 30 s, and one step to either side for clocks that differ. */

@@ -1,6 +1,8 @@
 import { calculatePKCECodeChallenge, randomNonce, randomPKCECodeVerifier, randomState } from "openid-client";
 
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
+import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
@@ -14,14 +16,13 @@ import {
 import { useAttempt } from "../store/used-attempt-store.ts";
 import { type UserRecord, userByEmail, userById } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
 import { type AttemptOf, openAttempt, sealAttempt } from "./attempt.ts";
 import { type Arrival, arrive, refuseDisabled } from "./password-sign-in.ts";
 import type { Provider, ProviderPerson } from "./provider.ts";
 import { localPath } from "./public-url.ts";
 import { admit, createUser } from "./registration.ts";
 import { requireFresh } from "./sign-ins.ts";
-import { type Visitor, networkOf } from "./visitor.ts";
+import type { Visitor } from "./visitor.ts";
 import { requireWayIn } from "./ways-in.ts";
 
 /** Where to send the browser, and what it must keep meanwhile. */

@@ -1,4 +1,7 @@
 import { AppError } from "../errors.ts";
+import type { Scope, UserActor } from "../identity/actor.ts";
+import { hashOfSecret, shownPrefix } from "../identity/key-secret.ts";
+import { newOpaqueSecret } from "../identity/opaque-secret.ts";
 import { newId } from "../new-id.ts";
 import {
   type AccessTokenRecord,
@@ -9,9 +12,6 @@ import {
 } from "../store/access-token-store.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { Scope, UserActor } from "./actor.ts";
-import { hashOfSecret, shownPrefix } from "./key-secret.ts";
-import { newOpaqueSecret } from "./opaque-secret.ts";
 import { requireFresh } from "./sign-ins.ts";
 
 export const ACCESS_TOKENS = {

@@ -1,9 +1,9 @@
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
 import { audit } from "../store/audit-store.ts";
 import { endLinks } from "../store/one-time-link-store.ts";
 import { type UserRecord, changeUser, userByEmail, userById } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
 import { normaliseEmail } from "./email.ts";
 import { changeOfAddressMail, passwordChangedMail } from "./mails.ts";
 import { makeLink } from "./one-time-links.ts";

@@ -1,4 +1,6 @@
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
+import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
@@ -13,13 +15,12 @@ import {
   userById,
 } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
 import { normaliseEmail } from "./email.ts";
 import { addressChangedMail, alreadyRegisteredMail, verificationMail } from "./mails.ts";
 import { lookAtLink, makeLink, takeLink } from "./one-time-links.ts";
 import { checkNewPassword, normalisePassword } from "./password-rules.ts";
 import { hasRoot } from "./set-up.ts";
-import { type Visitor, networkOf } from "./visitor.ts";
+import type { Visitor } from "./visitor.ts";
 
 export interface Registration {
   readonly email: string;

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { AppError } from "../errors.ts";
+import { type Actor, OPERATOR, type UserActor } from "../identity/actor.ts";
 import type { UserRole } from "../store/access-schema.ts";
 import { auditRecords } from "../store/audit-store.ts";
 import { createAccessToken } from "./access-tokens.ts";
-import { type Actor, OPERATOR, type UserActor } from "./actor.ts";
 import { resetPassword } from "./password-reset.ts";
 import { resolveActor } from "./resolve-actor.ts";
 import { type TestAccounts, secretIn, testAccounts, visitor } from "./test-accounts.ts";

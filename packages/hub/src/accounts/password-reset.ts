@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts";
+import { networkOf } from "../network.ts";
 import { revokeAccessTokensOf } from "../store/access-token-store.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
@@ -13,7 +14,7 @@ import { normaliseEmail } from "./email.ts";
 import { passwordChangedMail, resetMail } from "./mails.ts";
 import { lookAtLink, makeLink, takeLink } from "./one-time-links.ts";
 import { checkNewPassword } from "./password-rules.ts";
-import { type Visitor, networkOf } from "./visitor.ts";
+import type { Visitor } from "./visitor.ts";
 
 /** Sends a link for a new password, if the address has an account. The answer is always the same, and as fast. */
 export function requestPasswordReset(deps: AccountsDeps, visitor: Visitor, given: { readonly email: string }): void {

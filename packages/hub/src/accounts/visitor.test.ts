@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Cookies, networkOf } from "./visitor.ts";
+import { Cookies } from "./visitor.ts";
 
 test("over https a cookie can be set by this very host only, and on plain http it still works", () => {
   assert.equal(
@@ -41,11 +41,4 @@ test("a long name of a browser is cut", () => {
   const { userAgent } = new Cookies(false).visitorOf({ headers: { "user-agent": "x".repeat(5000) }, address: "" });
 
   assert.equal(userAgent.length, 200);
-});
-
-test("limits count an IPv6 customer as one", () => {
-  assert.equal(networkOf("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2");
-  assert.equal(networkOf("2001:db8::6"), "2001:db8:0:0");
-  assert.equal(networkOf("::1"), "0:0:0:0");
-  assert.equal(networkOf("192.0.2.1"), "192.0.2.1");
 });

@@ -1,12 +1,12 @@
 import type { Kysely } from "kysely";
 
 import { AppError } from "../errors.ts";
+import { hashOfSecret } from "../identity/key-secret.ts";
+import { newOpaqueSecret } from "../identity/opaque-secret.ts";
 import { newId } from "../new-id.ts";
 import { type LinkPurpose, type LinkRecord, insertLink, openLink, useLink } from "../store/one-time-link-store.ts";
 import type { Schema } from "../store/schema.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import { hashOfSecret } from "./key-secret.ts";
-import { newOpaqueSecret } from "./opaque-secret.ts";
 
 const HOUR_MS = 3600 * 1000;
 

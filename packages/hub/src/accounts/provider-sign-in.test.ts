@@ -3,10 +3,10 @@ import { test } from "node:test";
 
 import { generate } from "otplib/functional";
 
+import type { UserActor } from "../identity/actor.ts";
 import { linkedAccountsOf } from "../store/linked-account-store.ts";
 import { changeUser, usersWhere } from "../store/user-store.ts";
 import type { AccountsSettings } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
 import { finishSignIn } from "./password-sign-in.ts";
 import {
   type ProviderReturn,

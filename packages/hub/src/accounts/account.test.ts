@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import type { Scope, UserActor } from "../identity/actor.ts";
 import { ACCESS_TOKENS, createAccessToken, listAccessTokens, revokeOwnAccessToken } from "./access-tokens.ts";
 import { changePassword, ownAccount, renameSelf, requestChangeOfEmail } from "./account.ts";
-import type { Scope, UserActor } from "./actor.ts";
 import { confirmSignIn, signInWithPassword } from "./password-sign-in.ts";
 import { verifyEmail } from "./registration.ts";
 import { resolveActor } from "./resolve-actor.ts";

@@ -1,20 +1,21 @@
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
+import { hashOfSecret } from "../identity/key-secret.ts";
+import { newOpaqueSecret } from "../identity/opaque-secret.ts";
+import { networkOf } from "../network.ts";
 import { renewSignIn } from "../store/sign-in-store.ts";
 import { useAttempt } from "../store/used-attempt-store.ts";
 import { type UserRecord, changeUser, passwordHashOf, userById, userWithPassword } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
 import { openAttempt, sealAttempt } from "./attempt.ts";
 import { readDeviceToken } from "./device-token.ts";
 import { normaliseEmail } from "./email.ts";
-import { hashOfSecret } from "./key-secret.ts";
-import { newOpaqueSecret } from "./opaque-secret.ts";
 import { isOutdatedHash } from "./password-hasher.ts";
 import { normalisePassword } from "./password-rules.ts";
 import { localPath } from "./public-url.ts";
 import { readSecondFactor, useSecondFactor } from "./second-factor.ts";
 import { type SignInMeans, type SignedIn, startSignIn } from "./sign-ins.ts";
-import { type Visitor, networkOf } from "./visitor.ts";
+import type { Visitor } from "./visitor.ts";
 
 /** What showing a password, or an account elsewhere, leads to. */
 export type Arrival =

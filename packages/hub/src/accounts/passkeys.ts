@@ -10,6 +10,10 @@ import {
 } from "@simplewebauthn/server";
 
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
+import { hashOfSecret } from "../identity/key-secret.ts";
+import { newOpaqueSecret } from "../identity/opaque-secret.ts";
+import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
@@ -25,13 +29,10 @@ import { renewSignIn } from "../store/sign-in-store.ts";
 import { useAttempt } from "../store/used-attempt-store.ts";
 import { userById } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
 import { ATTEMPT_MS, type AttemptOf, openAttempt, sealAttempt } from "./attempt.ts";
-import { hashOfSecret } from "./key-secret.ts";
-import { newOpaqueSecret } from "./opaque-secret.ts";
 import { refuseDisabled } from "./password-sign-in.ts";
 import { type SignedIn, requireFresh, startSignIn } from "./sign-ins.ts";
-import { type Visitor, networkOf } from "./visitor.ts";
+import type { Visitor } from "./visitor.ts";
 import { requireWayIn } from "./ways-in.ts";
 
 /** Of one user: more than anybody has devices, and what a sign-in page has to name is bounded. */

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
 import { SilentLog } from "../observe/silent-log.ts";
 import { openStore } from "../store/open-store.ts";
 import { type UserRecord, insertUser, userByEmail } from "../store/user-store.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import type { AccountsDeps, AccountsSettings } from "./accounts.ts";
-import type { UserActor } from "./actor.ts";
 import { HubSecret } from "./hub-secret.ts";
 import { type Mail, Outbox } from "./outbox.ts";
 import { PasswordHasher } from "./password-hasher.ts";

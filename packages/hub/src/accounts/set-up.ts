@@ -1,5 +1,6 @@
 import { ConfigError } from "../config.ts";
 import { AppError } from "../errors.ts";
+import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
@@ -10,7 +11,7 @@ import { normaliseEmail } from "./email.ts";
 import { lookAtLink, makeLink, takeLink } from "./one-time-links.ts";
 import { checkNewPassword } from "./password-rules.ts";
 import { type SignedIn, startSignIn } from "./sign-ins.ts";
-import { type Visitor, networkOf } from "./visitor.ts";
+import type { Visitor } from "./visitor.ts";
 
 /** How the first root comes to be, when the hub starts. */
 export type FirstRun =

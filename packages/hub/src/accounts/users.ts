@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts";
+import type { Actor } from "../identity/actor.ts";
 import { newId } from "../new-id.ts";
 import type { UserRole } from "../store/access-schema.ts";
 import { revokeAccessTokensOf } from "../store/access-token-store.ts";
@@ -18,7 +19,6 @@ import {
   usersWhere,
 } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { Actor } from "./actor.ts";
 import { normaliseEmail } from "./email.ts";
 import { resetMail } from "./mails.ts";
 import { resetLink } from "./password-reset.ts";

@@ -79,13 +79,3 @@ export class Cookies {
     return this.#prefix + NAMES[kind];
   }
 }
-
-/** What limits count by: the address, or the /64 of an IPv6 one, which any customer has to himself. */
-export function networkOf(address: string): string {
-  if (!address.includes(":")) return address;
-  const [left = "", right] = address.split("::");
-  const groups = left === "" ? [] : left.split(":");
-  const behind = right === undefined || right === "" ? [] : right.split(":");
-  while (groups.length + behind.length < 8) groups.push("0");
-  return [...groups, ...behind].slice(0, 4).join(":");
-}

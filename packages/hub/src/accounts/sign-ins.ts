@@ -1,4 +1,7 @@
 import { AppError } from "../errors.ts";
+import type { ActingUser, Actor, UserActor } from "../identity/actor.ts";
+import { hashOfSecret } from "../identity/key-secret.ts";
+import { newOpaqueSecret } from "../identity/opaque-secret.ts";
 import { newId } from "../new-id.ts";
 import { audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
@@ -13,10 +16,7 @@ import {
 } from "../store/sign-in-store.ts";
 import type { UserRecord } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import type { ActingUser, Actor, UserActor } from "./actor.ts";
 import { newDeviceToken, readDeviceToken } from "./device-token.ts";
-import { hashOfSecret } from "./key-secret.ts";
-import { newOpaqueSecret } from "./opaque-secret.ts";
 import type { Visitor } from "./visitor.ts";
 
 export const SIGN_INS = {
