@@ -5,13 +5,13 @@ import { describeMachine, type Machine } from "./machine/machine.ts";
 import { ProcessGroup } from "./machine/process-group.ts";
 import type { BenchOptions } from "./options.ts";
 import { profileText } from "./report/cpu-profile.ts";
+import type { FinishedRun, FinishedSheet } from "./report/finished-run.ts";
 import { benchmarksPage } from "./report/page.ts";
 import { Results } from "./report/results.ts";
 import { runText } from "./report/run-text.ts";
-import type { Sheet } from "./rows/figures.ts";
 import { HUB_SHEET } from "./rows/hub-figures.ts";
 import { PACED_STREAMS } from "./rows/load-row.ts";
-import { type MeasuredSystems, runHubRows } from "./rows/run-hub-rows.ts";
+import { runHubRows } from "./rows/run-hub-rows.ts";
 import { runTunnelRows } from "./rows/run-tunnel-rows.ts";
 import { TUNNEL_SHEET } from "./rows/tunnel-figures.ts";
 import { startEngine } from "./systems/engine.ts";
@@ -21,24 +21,6 @@ const SHEETS = [
   { sheet: HUB_SHEET, run: runHubRows },
   { sheet: TUNNEL_SHEET, run: runTunnelRows },
 ];
-
-/** One finished run, for the texts about it. */
-export interface FinishedRun {
-  readonly options: BenchOptions;
-  readonly machine: Machine;
-  /** Arguments of the command. */
-  readonly args: readonly string[];
-  readonly startedAt: Date;
-  /** Those that have rows that were asked for. */
-  readonly sheets: readonly FinishedSheet[];
-}
-
-/** One sheet of a run. */
-export interface FinishedSheet extends MeasuredSystems {
-  readonly sheet: Sheet;
-  readonly results: Results;
-  readonly minutes: number;
-}
 
 /**
  * Starts everything, measures, prints one table and ends everything, also on Ctrl-C. Returns the exit code.

@@ -5,7 +5,7 @@ import { parseOptions } from "../options.ts";
 import type { Sheet } from "../rows/figures.ts";
 import { HUB_SHEET } from "../rows/hub-figures.ts";
 import { TUNNEL_SHEET } from "../rows/tunnel-figures.ts";
-import type { FinishedRun } from "../run-bench.ts";
+import type { FinishedRun } from "./finished-run.ts";
 import { benchmarksPage } from "./page.ts";
 import { Results } from "./results.ts";
 

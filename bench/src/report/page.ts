@@ -1,7 +1,7 @@
 import type { Figure, Sheet } from "../rows/figures.ts";
 import { HUB_SHEET } from "../rows/hub-figures.ts";
 import { TUNNEL_SHEET } from "../rows/tunnel-figures.ts";
-import type { FinishedRun, FinishedSheet } from "../run-bench.ts";
+import type { FinishedRun, FinishedSheet } from "./finished-run.ts";
 import { METHOD } from "./method.ts";
 import { formatRatio, formatValue } from "./numbers.ts";
 import { machineLines, roundsLines } from "./run-text.ts";

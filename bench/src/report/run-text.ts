@@ -1,4 +1,4 @@
-import type { FinishedRun, FinishedSheet } from "../run-bench.ts";
+import type { FinishedRun, FinishedSheet } from "./finished-run.ts";
 import { MAX_FOREIGN_CORES } from "./statistics.ts";
 import { loadCells, ratioCells, summaryOf, valueCells } from "./tables.ts";
 import { alignTable, type Cells } from "./text-table.ts";

@@ -10,8 +10,9 @@ import {
   revokeKey as revoke,
   rotateKey as rotate,
 } from "../identity/keys.ts";
+import type { KeyKind } from "../store/access-schema.ts";
 import { findGroup, findGroupBySlug } from "../store/group-store.ts";
-import { keyById, type KeyKind, type KeyRecord, keyRecords } from "../store/key-store.ts";
+import { keyById, type KeyRecord, keyRecords } from "../store/key-store.ts";
 import { userByEmail } from "../store/user-store.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
 import { noun, type Output } from "./command.ts";

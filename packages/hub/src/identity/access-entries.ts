@@ -1,6 +1,6 @@
 import type { GroupKind, MemberRole, MemberStatus } from "../store/access-schema.ts";
+import type { KeyKind } from "../store/access-schema.ts";
 import type { KeyRules } from "../store/key-rules.ts";
-import type { KeyKind } from "../store/key-store.ts";
 import { limitsOf, type MemberLimits } from "../store/member-limits.ts";
 import type { Member, Pins, Principal } from "./principal.ts";
 

@@ -1,7 +1,7 @@
 import type { Log } from "../observe/log.ts";
 import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
+import type { KeyKind } from "../store/access-schema.ts";
 import type { AccessStore, GroupAccess, KeyAccess, MembershipAccess, UserAccess } from "../store/access-store.ts";
-import type { KeyKind } from "../store/key-store.ts";
 import {
   byOldSecret,
   GroupEntry,

@@ -1,4 +1,4 @@
-import type { KeyKind } from "../store/key-store.ts";
+import type { KeyKind } from "../store/access-schema.ts";
 import type { Identification, KeyEnd, Principal } from "./principal.ts";
 
 export type { Identification, KeyEnd, KeyKind, Principal };

@@ -1,6 +1,6 @@
 import { hash, randomBytes } from "node:crypto";
 
-import type { KeyKind } from "../store/key-store.ts";
+import type { KeyKind } from "../store/access-schema.ts";
 
 const PREFIXES = { api: "sk-", worker: "wk-" } as const satisfies Record<KeyKind, string>;
 

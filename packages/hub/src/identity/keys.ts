@@ -1,5 +1,6 @@
 import { AppError } from "../errors.ts";
 import { newId } from "../new-id.ts";
+import type { KeyKind } from "../store/access-schema.ts";
 import { audit, difference } from "../store/audit-store.ts";
 import type { AccessTransaction, Database } from "../store/database.ts";
 import type { KeyRules } from "../store/key-rules.ts";
@@ -9,7 +10,6 @@ import {
   insertKey,
   keyById,
   type KeyChange,
-  type KeyKind,
   type KeyRecord,
   keyRecords,
   revokeKey as endKey,

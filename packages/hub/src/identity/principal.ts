@@ -1,4 +1,4 @@
-import type { KeyKind } from "../store/key-store.ts";
+import type { KeyKind } from "../store/access-schema.ts";
 import type { MemberLimits } from "../store/member-limits.ts";
 
 export type { KeyKind };

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 
 import type { RequestRecord } from "../store/request-log-store.ts";
-import { type RequestRow, rowOf } from "../store/request-row.ts";
+import type { RequestRow } from "../store/request-log-store.ts";
+import { rowOf } from "../store/request-row.ts";
 import type { Log } from "./log.ts";
 import type { RequestLog } from "./request-log.ts";
 

@@ -2,7 +2,7 @@ import { setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 
 import { openStore } from "../store/open-store.ts";
-import type { RequestRow } from "../store/request-row.ts";
+import type { RequestRow } from "../store/request-log-store.ts";
 import type { ThreadAnswer, ThreadOptions, ThreadOrder } from "./batched-request-log.ts";
 
 /** Rows deleted at a time, several times what one batch brings, so that a lowered bound is reached soon. A few milliseconds. */

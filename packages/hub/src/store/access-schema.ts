@@ -239,6 +239,8 @@ export interface KeyAccessColumns {
   version: Generated<number>;
 }
 
+/** `api` keys (`sk-…`) call the API, `worker` keys (`wk-…`) open tunnels. Never interchangeable. */
+export type KeyKind = "api" | "worker";
 export type UserRole = "root" | "admin" | "auditor" | "user";
 /** `operator`: the one group that is there from the start; whoever runs the hub owns it. */
 export type GroupKind = "operator" | "public" | "private";

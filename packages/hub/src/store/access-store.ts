@@ -1,6 +1,6 @@
 import type { GroupKind, MemberRole, MemberStatus, UserRole } from "./access-schema.ts";
+import type { KeyKind } from "./access-schema.ts";
 import type { KeyRules } from "./key-rules.ts";
-import type { KeyKind } from "./key-store.ts";
 import type { MemberLimits } from "./member-limits.ts";
 
 /** What each row carries: it grows with each change of any of them, across all processes. */

@@ -1,12 +1,10 @@
 import type { Kysely, Selectable, SelectQueryBuilder } from "kysely";
 
+import type { KeyKind } from "./access-schema.ts";
 import type { AccessTransaction } from "./database.ts";
 import { type KeyRules, parseKeyRules } from "./key-rules.ts";
 import type { Page } from "./page.ts";
 import type { Schema } from "./schema.ts";
-
-/** `api` keys (`sk-…`) call the API, `worker` keys (`wk-…`) open tunnels. Never interchangeable. */
-export type KeyKind = "api" | "worker";
 
 /** A key to keep. The secret itself is not here and is kept nowhere. What is left out does not restrict. */
 export interface NewKey {

@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from "kysely";
 
+import type { DialectName } from "./dialect-name.ts";
 import { accessTables } from "./migrations/access-tables.ts";
 import { keysAndRequestLog } from "./migrations/keys-and-request-log.ts";
 import type { Schema } from "./schema.ts";
@@ -7,9 +8,6 @@ import { StoreError } from "./store-error.ts";
 
 /** One step forward, in the same transaction as the note that it was done. Never changed once released: add another one. */
 type Migration = (db: Transaction<Schema>, dialect: DialectName) => Promise<void>;
-
-/** Where the two databases need different words. Queries do not: only tables are made differently. */
-export type DialectName = "sqlite" | "postgres";
 
 export interface MigrateOptions {
   readonly dialect: DialectName;

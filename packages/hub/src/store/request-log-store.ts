@@ -1,7 +1,6 @@
-import type { RequestRow } from "./request-row.ts";
+import type { RequestOutcome } from "./schema.ts";
 
-/** How a request ended. `cut`: after its first byte it failed visibly. `refused`: the hub did not try (key, limits, no model). */
-export type RequestOutcome = "complete" | "failed" | "cut" | "cancelled" | "refused";
+export type { RequestOutcome };
 
 /** One finished request. Facts only: no body, no header, no address of an engine. An absent field is unknown, never zero. */
 export interface RequestRecord {
@@ -35,6 +34,9 @@ export interface RequestRecord {
   readonly firstByteMs?: number | undefined;
   readonly totalMs: number;
 }
+
+/** A record's values in the order of `FIELD_OF_COLUMN` (request-row.ts), as both databases take them: booleans are 0 and 1, times whole milliseconds. */
+export type RequestRow = readonly (string | number | null)[];
 
 /** The log of finished requests: many writes in batches, bounded, the oldest go first. */
 export interface RequestLogStore {

@@ -1,4 +1,4 @@
-import type { RequestRecord } from "./request-log-store.ts";
+import type { RequestRecord, RequestRow } from "./request-log-store.ts";
 import type { Schema } from "./schema.ts";
 
 /** A key's last use is kept to the minute: a busy key costs one update a minute, not one a request. */
@@ -29,9 +29,6 @@ export const FIELD_OF_COLUMN = {
   first_byte_ms: "firstByteMs",
   total_ms: "totalMs",
 } as const satisfies Record<Exclude<keyof Schema["request_log"], "id">, keyof RequestRecord>;
-
-/** A record's values in the order of `FIELD_OF_COLUMN`, as both databases take them: booleans are 0 and 1, times whole milliseconds. */
-export type RequestRow = readonly (string | number | null)[];
 
 const FIELDS = Object.values(FIELD_OF_COLUMN);
 const STARTED_AT = FIELDS.indexOf("startedAtMs");

@@ -1,8 +1,10 @@
 import type { Generated } from "kysely";
 
 import type { AccessSchema, KeyAccessColumns } from "./access-schema.ts";
-import type { KeyKind } from "./key-store.ts";
-import type { RequestOutcome } from "./request-log-store.ts";
+import type { KeyKind } from "./access-schema.ts";
+
+/** How a request ended. `cut`: after its first byte it failed visibly. `refused`: the hub did not try (key, limits, no model). */
+export type RequestOutcome = "complete" | "failed" | "cut" | "cancelled" | "refused";
 
 /** The tables as Kysely sees them. Times are epoch milliseconds, booleans 0 or 1, absent values NULL. */
 export interface Schema extends AccessSchema {

@@ -1,7 +1,7 @@
 import { type Transaction, sql } from "kysely";
 
 import { OPERATOR_GROUP_ID } from "../access-schema.ts";
-import type { DialectName } from "../migrate.ts";
+import type { DialectName } from "../dialect-name.ts";
 import type { Schema } from "../schema.ts";
 import { auditLogAppendOnly } from "./append-only.ts";
 

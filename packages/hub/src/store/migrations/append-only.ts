@@ -1,6 +1,6 @@
 import { type Transaction, sql } from "kysely";
 
-import type { DialectName } from "../migrate.ts";
+import type { DialectName } from "../dialect-name.ts";
 import type { Schema } from "../schema.ts";
 
 /** The database itself refuses to change or remove what the audit log has, whatever a program above it does. */

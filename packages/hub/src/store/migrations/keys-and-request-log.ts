@@ -1,6 +1,6 @@
 import { type Transaction, sql } from "kysely";
 
-import type { DialectName } from "../migrate.ts";
+import type { DialectName } from "../dialect-name.ts";
 import type { Schema } from "../schema.ts";
 
 /** Keys by the hash of their secret, and one row for each request. */

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from "kysely";
 
-import type { RequestLogStore, RequestRecord } from "../request-log-store.ts";
-import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, lastUseOf, type RequestRow, toRequestRecord } from "../request-row.ts";
+import type { RequestLogStore, RequestRecord, RequestRow } from "../request-log-store.ts";
+import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, lastUseOf, toRequestRecord } from "../request-row.ts";
 import type { Schema } from "../schema.ts";
 
 const COLUMNS = sql.join(Object.keys(FIELD_OF_COLUMN).map((column) => sql.ref(column)));

@@ -1,7 +1,7 @@
 import type { StatementSync } from "node:sqlite";
 
-import type { RequestLogStore, RequestRecord } from "../request-log-store.ts";
-import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, lastUseOf, type RequestRow, toRequestRecord } from "../request-row.ts";
+import type { RequestLogStore, RequestRecord, RequestRow } from "../request-log-store.ts";
+import { FIELD_OF_COLUMN, LAST_USED_STEP_MS, lastUseOf, toRequestRecord } from "../request-row.ts";
 import { type SqliteConnection, whenUnlocked } from "./when-unlocked.ts";
 
 const NAMES = Object.keys(FIELD_OF_COLUMN);
