@@ -72,6 +72,8 @@ export interface TunnelErrorOptions {
   readonly backendCancelled?: boolean;
   /** True when this end made the error, false when the peer told it. Default true. */
   readonly isLocal?: boolean;
+  /** What the peer sent broke a rule, so what was asked of it is not at fault. Default false. */
+  readonly isPeersFault?: boolean;
 }
 
 /** A stream or a session that ended early, or could not be opened. */
@@ -83,6 +85,8 @@ export class TunnelError extends Error {
   /** The peer says that it also stopped the engine's work. */
   readonly backendCancelled: boolean;
   readonly isLocal: boolean;
+  /** This end ended it for what the peer sent. A "too-large" is then its answer; else it is the request. */
+  readonly isPeersFault: boolean;
   /** The message without the code before it; "" when there was none. */
   readonly detail: string;
 
@@ -92,6 +96,7 @@ export class TunnelError extends Error {
     this.retrySafe = options.retrySafe ?? false;
     this.backendCancelled = options.backendCancelled ?? false;
     this.isLocal = options.isLocal ?? true;
+    this.isPeersFault = options.isPeersFault ?? false;
     this.detail = options.message ?? "";
   }
 }

@@ -248,6 +248,9 @@ const MEANINGS: Readonly<Record<TunnelErrorCode, Meaning>> = {
   auth: { code: "worker_lost", retry: "unless-content" },
 };
 
+/** The worker sent a head or trailers over the limits. */
+const ANSWER_TOO_LARGE: Meaning = { code: "upstream_error", retry: "unless-content" };
+
 /** A worker has several sessions, and slots that others take, too. */
 const SAME_AGAIN: { readonly [code in TunnelErrorCode]?: SameAgain } = {
   "worker-lost": "another-way",
@@ -259,7 +262,8 @@ const SAME_AGAIN: { readonly [code in TunnelErrorCode]?: SameAgain } = {
 const BUSY_RETRY_AFTER_S = 2;
 
 function channelErrorOf(error: TunnelError): ChannelError {
-  const { code, retry } = MEANINGS[error.code];
+  const isAnswerTooLarge = error.code === "too-large" && error.isPeersFault;
+  const { code, retry } = isAnswerTooLarge ? ANSWER_TOO_LARGE : MEANINGS[error.code];
   const options = code === "worker_busy" ? { retryAfter: BUSY_RETRY_AFTER_S, cause: error } : { cause: error };
   const sameAgain = SAME_AGAIN[error.code];
   return new ChannelError(new AppError(code, undefined, options), {

@@ -282,7 +282,7 @@ export class FrameReceiver {
 
   #fault(stream: MuxStream, code: TunnelErrorCode, message: string): void {
     this.#countFault();
-    stream.reset(code, { message });
+    stream.reset(code, { message, isPeersFault: true });
   }
 
   /** A type that we do not know, now and then. */

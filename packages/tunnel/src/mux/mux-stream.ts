@@ -1,5 +1,5 @@
 import type { TunnelLimits } from "../limits.ts";
-import { TunnelError, type TunnelErrorCode } from "../tunnel-error.ts";
+import { TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from "../tunnel-error.ts";
 import type { ResetOptions, ResponseHead, StreamOpening, TunnelStream } from "../tunnel-stream.ts";
 import { encodeStop } from "../wire/control-frame.ts";
 import { FRAME } from "../wire/frame.ts";
@@ -194,7 +194,7 @@ export class MuxStream implements TunnelStream, ReceiveOwner, SendOwner, CreditS
     if (isNeeded) this.#sendStop(code);
   }
 
-  reset(code: TunnelErrorCode, options?: ResetOptions): void {
+  reset(code: TunnelErrorCode, options?: ResetOptions & Pick<TunnelErrorOptions, "isPeersFault">): void {
     if (this.#isClosed) {
       // Read to the end: the usual case, as programs reset when their client goes. An error's stack costs 4 µs.
       if (this.receive.isReadOut) return;
