@@ -93,7 +93,8 @@ export function inviteStoreContract(name: string, open: Open): void {
 
     const uses = await Promise.all([1, 2, 3].map(() => takeInviteUse(db, "invite_1", 49)));
 
-    assert.deepEqual(uses, [true, true, false]);
+    // Which of them comes too late is for the database to say.
+    assert.equal(uses.filter((isTaken) => isTaken).length, 2);
     assert.equal(await takeInviteUse(db, "invite_2", 50), false);
     assert.equal(await takeInviteUse(db, "invite_2", 49), true);
     assert.equal(await takeInviteUse(db, "invite_3", 49), false);
