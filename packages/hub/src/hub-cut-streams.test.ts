@@ -90,6 +90,26 @@ test("an engine's own error event is passed on, and nothing behind it, above all
   assert.equal((await hub.requests.next()).outcome, "cut");
 });
 
+test("an error event without the key that clients look for is told with it, and nothing behind it", async () => {
+  await using hub = await startTestHub();
+  const first = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("half"));
+    first.resolve(stream);
+  });
+
+  const response = await hub.post(CHAT, STREAMED);
+  const stream = await first.promise;
+  for (const event of [{ object: "error", message: "cuda" }, "[DONE]"]) writeEvent(stream, event);
+  stream.end();
+  const text = await response.text();
+
+  assert.ok(text.endsWith('data: {"error":{"object":"error","message":"cuda"}}\n\n'));
+  const record = await hub.requests.next();
+  assert.deepEqual([record.outcome, record.errorCode], ["cut", "upstream_error"]);
+});
+
 test("a finish reason without [DONE] is a complete answer, as some engines end so", async () => {
   await using hub = await startTestHub();
   await hub.connect((stream) => {

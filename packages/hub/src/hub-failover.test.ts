@@ -19,6 +19,7 @@ import {
 const CHAT = "/v1/chat/completions";
 const STREAMED = { model: "m", stream: true, messages: [] };
 const GOOD = `${[delta("ok"), STOP].map((event) => `data: ${JSON.stringify(event)}\n\n`).join("")}data: [DONE]\n\n`;
+const OLD_ERROR = { object: "error", message: "cuda", type: "InternalServerError", param: null, code: 500 };
 
 function answerWell(stream: TunnelStream): void {
   beginEvents(stream);
@@ -66,6 +67,11 @@ const FAILURES: Readonly<Record<string, (stream: TunnelStream) => void | Promise
     beginEvents(stream);
     writeEvent(stream, { error: { message: "cuda" } });
   },
+  "begins with an error event of an older vLLM": (stream) => {
+    beginEvents(stream);
+    for (const event of [OLD_ERROR, "[DONE]"]) writeEvent(stream, event);
+    stream.end();
+  },
   "breaks after lifecycle events": (stream) => {
     beginEvents(stream);
     writeEvent(stream, ROLE);
@@ -73,6 +79,8 @@ const FAILURES: Readonly<Record<string, (stream: TunnelStream) => void | Promise
     stream.reset("target-reset");
   },
   "answers an error under 200": (stream) => answerJson(stream, { error: { message: "loading" } }),
+  "answers an error of an older vLLM under 200": (stream) => answerJson(stream, OLD_ERROR),
+  "answers an error of Ollama under 200": (stream) => answerJson(stream, { error: "loading" }),
   "cuts a JSON answer": (stream) => {
     stream.respond({ status: 200, headers: [["content-type", "application/json"]] });
     stream.write(Buffer.from('{"choices":['));

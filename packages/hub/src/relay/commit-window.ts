@@ -4,7 +4,7 @@ import { errorBody, type SseDialect } from "../http/error-body.ts";
 import { LongJsonReader, OpaqueReader, ParsedJsonReader } from "./answer-readers.ts";
 import { headerOf, mediaTypeOf } from "./headers.ts";
 import type { HeldAnswer } from "./held-answer.ts";
-import { SseReader } from "./sse-reader.ts";
+import { SseReader, tellsError } from "./sse-reader.ts";
 import { isRecord, parseJson, usageIn } from "./usage.ts";
 
 /** Of each answer so much is held back at most, while it may still be thrown away. */
@@ -102,7 +102,7 @@ async function holdJson(answer: ChannelAnswer): Promise<AttemptResult> {
   const value = parseJson(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8"));
   if (value === undefined) return failed("upstream_incomplete", body.length === 0 ? "empty-answer" : "cut");
   const whole = wholeAnswer(answer, answer.status, body, value);
-  if (!isRecord(value) || !isRecord(value["error"])) return { outcome: "answered", answer: whole };
+  if (!isRecord(value) || !tellsError(value)) return { outcome: "answered", answer: whole };
   // An error under the status 200. No client would notice.
   return { ...failed("upstream_error", "error-in-200"), answer: { ...whole, status: 502 } };
 }

@@ -124,6 +124,21 @@ test("behind an error event nothing is passed on", () => {
   assert.equal(read.reader.state, "failed");
 });
 
+test("an error that has no key of its own is told in the form that clients raise on, and nothing behind it", () => {
+  const error = { object: "error", message: "out of memory", type: "InternalServerError", param: null, code: 500 };
+  const content = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n';
+
+  const first = readAll([Buffer.from(`data: ${JSON.stringify(error)}\n\n`)]);
+  const later = readAll([
+    Buffer.from(content),
+    Buffer.from(`${content}data: ${JSON.stringify(error)}\n\ndata: [DONE]\n\n`),
+  ]);
+
+  assert.equal(first.reader.state, "failed");
+  assert.equal(later.reader.state, "failed");
+  assert.equal(later.text, `${content}${content}data: ${JSON.stringify({ error })}\n\n`);
+});
+
 test("words inside a delta are not taken for the protocol's", () => {
   const text = JSON.stringify({
     choices: [{ delta: { content: 'data: [DONE]\n\n"error":{"x":1} "usage":{"prompt_tokens":5}' } }],

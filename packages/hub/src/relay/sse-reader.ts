@@ -30,6 +30,8 @@ export class SseReader {
   #isDone = false;
   #usage: Usage | undefined;
   #failure: string | undefined;
+  /** The engine's error in the form that clients raise on; undefined when it came so. */
+  #told: Uint8Array | undefined;
 
   /** @param options.hidesUsage The client did not ask for the usage chunk that we asked for, so it is taken out. */
   constructor(dialect: SseDialect, options: { readonly hidesUsage: boolean }) {
@@ -110,13 +112,21 @@ export class SseReader {
       hasContent ||= kind === "content";
       if (kind === "error") {
         this.#state = "failed";
-        bytes.push(block.bytes.subarray(from, end));
+        if (event.start > from) bytes.push(block.bytes.subarray(from, event.start));
+        bytes.push(this.#told ?? block.bytes.subarray(event.start, end));
         return { bytes, hasContent };
       }
     }
     if (hasContent && this.#state === "waiting") this.#state = "answering";
     if (from < block.bytes.length) bytes.push(from === 0 ? block.bytes : block.bytes.subarray(from));
     return { bytes, hasContent };
+  }
+
+  #noteError(value: Readonly<Record<string, unknown>>): void {
+    this.#failure = errorTextOf(value);
+    if (this.#dialect === "chat" && value["error"] === undefined) {
+      this.#told = Buffer.from(`data: ${JSON.stringify({ error: value })}\n\n`);
+    }
   }
 
   #noteEnd(kind: EventKind, choices: unknown): void {
@@ -144,7 +154,7 @@ export class SseReader {
     if (!isRecord(value)) return "content";
     this.#usage = usageIn(value) ?? this.#usage;
     const kind = this.#dialect === "responses" ? kindOfResponseEvent(parsed.type, value) : kindOfChunk(value);
-    if (kind === "error") this.#failure = errorTextOf(value);
+    if (kind === "error") this.#noteError(value);
     this.#noteEnd(kind, value["choices"]);
     if (kind === "usage") return this.#hidesUsage ? "hidden" : "lifecycle";
     return kind === "last-content" ? "content" : kind;
@@ -176,9 +186,14 @@ class OpenChoices {
 
 type EventKind = "lifecycle" | "content" | "terminal" | "last-content" | "error" | "usage";
 
+/** Whether an answer or chunk is an error: `{"error":…}`, or `{"object":"error","message":…}` of older vLLM. */
+export function tellsError(value: Readonly<Record<string, unknown>>): boolean {
+  return isRecord(value["error"]) || typeof value["error"] === "string" || value["object"] === "error";
+}
+
 /** A chunk of chat/completions or completions (OpenAI API reference, "The chat completion chunk object"). */
 function kindOfChunk(chunk: Readonly<Record<string, unknown>>): EventKind {
-  if (isRecord(chunk["error"]) || typeof chunk["error"] === "string") return "error";
+  if (tellsError(chunk)) return "error";
   const choices = chunk["choices"];
   if (!Array.isArray(choices)) return "content";
   if (choices.length === 0) return isRecord(chunk["usage"]) ? "usage" : "lifecycle";
@@ -229,7 +244,8 @@ function errorTextOf(event: Readonly<Record<string, unknown>>): string {
 }
 
 const DATA_LINE = /^data/m;
-const CHAT_WORDS = /"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*["{]|"index"\s*:\s*[1-9]/;
+const CHAT_WORDS =
+  /"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*["{]|"object"\s*:\s*"error"|"index"\s*:\s*[1-9]/;
 const RESPONSE_WORDS =
   /"response\.(?:completed|incomplete|failed)"|"type"\s*:\s*"error"|^event: ?(?:error|response\.(?:completed|incomplete|failed))/m;
 
