@@ -4,6 +4,7 @@ import { test } from "node:test";
 
 import { type RawData, WebSocket } from "ws";
 
+import packageJson from "../package.json" with { type: "json" };
 import { announcementOf, answerJson, startTestHub, type TestHub } from "./test-hub.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -118,4 +119,14 @@ test("a body that a worker's owner finds too large is the client's fault, and as
 
   assert.equal(response.status, 413);
   assert.equal((await hub.requests.next()).attempts, 1);
+});
+
+test("a worker is told which software the hub is, and its id", async () => {
+  await using hub = await startTestHub();
+
+  const { role, sw, hub: id } = await RawWorker.connect(hub, { name: "raw", onOpen: () => undefined });
+
+  assert.equal(role, "hub");
+  assert.equal(sw, `tokilake/${packageJson.version}`);
+  assert.match(String(id), /^hub-/);
 });

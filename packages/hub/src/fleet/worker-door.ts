@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 
 import { createTunnelServer, type TunnelPeer, TunnelRefusal, type TunnelServer } from "@tokilake/tunnel";
 
+import packageJson from "../../package.json" with { type: "json" };
 import type { FailedAttempts } from "../identity/failed-attempts.ts";
 import type { Identification, KeyRing, Principal } from "../identity/key-ring.ts";
 import type { Log } from "../observe/log.ts";
@@ -27,6 +28,7 @@ export function openWorkerDoor(deps: WorkerDoorDeps): TunnelServer<Principal> {
   const { fleet, metrics } = deps;
   return createTunnelServer<Principal>({
     hubId: deps.hubId,
+    software: `tokilake/${packageJson.version}`,
     log: deps.log,
     allowNoSubprotocol: deps.assumesV1,
     authenticate: (bearer, request) => counted(metrics, () => identifyWorker(deps, bearer, request)),

@@ -43,6 +43,7 @@ export interface ServerLinkOptions<I> {
   readonly remoteAddress: string;
   readonly owner: LinkOwner<I>;
   readonly hubId: string;
+  readonly software: string;
   readonly limits: TunnelLimits;
   readonly pool: MemoryPool;
   readonly slabs: SlabAllocator;
@@ -68,7 +69,7 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
       onMessage: (message) => this.#mux.receive(message),
       onClose: (error) => this.#mux.close(error, { tells: false }),
     });
-    const { hubId, limits, pool, slabs, environment } = options;
+    const { hubId, software, limits, pool, slabs, environment } = options;
     this.#mux = new Mux({
       role: "hub",
       limits,
@@ -79,7 +80,7 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
       events: this,
     });
     this.#startedMs = this.#mux.nowMs;
-    this.#mux.start(hubId, hubId);
+    this.#mux.start(software, hubId);
   }
 
   /** Once a second. */

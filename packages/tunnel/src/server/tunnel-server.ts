@@ -25,6 +25,8 @@ const PRUNE_EVERY_TICKS = 60;
 
 export interface TunnelServerOptions<I> {
   readonly hubId: string;
+  /** Name and version of the program, such as "tokilake/0.1.0". Default: workers are told the hub's id only. */
+  readonly software?: string;
   /**
    * Before the 101. `bearer` is undefined when there was none. Throw TunnelRefusal to answer otherwise. At most 10 s.
    * A worker of version 1 may send it without `Bearer`, or as `access_token` or `token` in the query.
@@ -225,6 +227,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
       remoteAddress: this.#clientOf(request).ip,
       owner: this,
       hubId: this.#options.hubId,
+      software: this.#options.software ?? "",
       limits: this.#limits,
       pool: this.#pool,
       slabs: this.#slabs,
