@@ -7,8 +7,8 @@ import { startBehindProxy } from "./behind-proxy.ts";
 import { assertCutStream, openStreams } from "./endings.ts";
 import { takes } from "./long.ts";
 
-/** Silence that is death (35 s), how often it is looked at (1 s), and a little for a busy machine. */
-const NOTICED_MS = 37_500;
+/** What is promised, and a little for a busy machine. */
+const NOTICED_MS = 36_500;
 const SOONEST_MS = 15_000;
 
 const ENDLESS = () => chatBody({ tokens: 100_000, intervalMs: 50 }, { stream: true });

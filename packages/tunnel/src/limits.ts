@@ -36,8 +36,8 @@ export const TUNNEL_LIMITS = {
   handshakeMs: 10 * SECOND,
   /** Both ends ask so often, +-20 %, whether the other is there. Below the 60 s of common proxies. */
   pingEveryMs: 15 * SECOND,
-  /** Nothing received for so long: the peer is dead. Two missed pings. */
-  deadAfterMs: 35 * SECOND,
+  /** Nothing received for so long: the peer is dead. Two missed pings. It is looked at once a second, so that 35 s hold. */
+  deadAfterMs: 34 * SECOND,
   /** After a suspended laptop wakes, the peer gets so long to answer before it is judged. */
   wakeGraceMs: 10 * SECOND,
   /** Bytes wait in the socket and none leaves for so long: the connection is dead. */

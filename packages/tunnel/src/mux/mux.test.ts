@@ -652,11 +652,11 @@ test("an interactive stream that sends a megabyte lets small ones pass", () => {
   assert.equal(small.send.isDemoted, false);
 });
 
-test("a peer that is silent for 35 s is dead, one that says anything is not", () => {
+test("a peer that is silent is dead within 35 s, one that says anything is not", () => {
   const silent = new Bench("hub");
   const alive = new Bench("hub");
 
-  for (let second = 1; second <= 36; second++) {
+  for (let second = 1; second <= 35; second++) {
     for (const bench of [silent, alive]) bench.nowMs += 1000;
     alive.give(0x40, 0, "");
     silent.mux.tick();

@@ -48,6 +48,8 @@ export interface TunnelServerOptions<I> {
    * drop the header. Default: it is refused.
    */
   readonly allowNoSubprotocol?: boolean;
+  /** Sent with each refused upgrade, names in lower case. Default: none. */
+  refusalHeaders?(): Readonly<Record<string, string>>;
   readonly limits?: Partial<TunnelLimits>;
   readonly log?: TunnelLog;
 }
@@ -108,6 +110,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
       limits: this.#limits,
       log: this.#log,
       allowNoSubprotocol: options.allowNoSubprotocol ?? false,
+      refusalHeaders: () => options.refusalHeaders?.() ?? {},
       authenticate: (bearer, request) => options.authenticate(bearer, request),
       places: this.#places,
       networkOf: (request) => this.#clientOf(request).network,

@@ -11,8 +11,12 @@ export interface UpgradeAnswer {
 
 const LINGER_MS = 2000;
 
-/** Answers an upgrade with an error and closes the socket. */
-export function answerUpgrade(socket: Duplex, answer: UpgradeAnswer): void {
+/** Answers an upgrade with an error, and with `headers` of the embedding program, and closes the socket. */
+export function answerUpgrade(
+  socket: Duplex,
+  answer: UpgradeAnswer,
+  headers: Readonly<Record<string, string>> = {},
+): void {
   const { status, code, message, retryAfterMs } = answer;
   const body = JSON.stringify({ error: { message, type: errorTypeOf(status), code } });
   const lines = [
@@ -23,6 +27,7 @@ export function answerUpgrade(socket: Duplex, answer: UpgradeAnswer): void {
   ];
   if (retryAfterMs !== undefined) lines.push(`Retry-After: ${Math.ceil(retryAfterMs / 1000)}`);
   if (status === 401) lines.push('WWW-Authenticate: Bearer realm="tokilake"');
+  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
   socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
   // A peer that never closes its side must not keep the socket.
   setTimeout(() => socket.destroy(), LINGER_MS).unref();

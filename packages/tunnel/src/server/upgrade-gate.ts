@@ -16,6 +16,7 @@ export interface UpgradeGateOptions<I> {
   readonly log: TunnelLog;
   /** A client that offers nothing speaks version 1. */
   readonly allowNoSubprotocol: boolean;
+  refusalHeaders(): Readonly<Record<string, string>>;
   authenticate(bearer: string | undefined, request: IncomingMessage): Promise<I> | I;
   readonly places: ConnectPlaces;
   networkOf(request: IncomingMessage): string;
@@ -51,6 +52,10 @@ export class UpgradeGate<I> {
 
   constructor(options: UpgradeGateOptions<I>) {
     this.#options = options;
+    // `ws` would answer in words of its own.
+    this.#webSockets.on("wsClientError", (error, socket) =>
+      this.#answer(socket, { status: 400, code: "bad-handshake", message: error.message }),
+    );
   }
 
   /** Owns the socket from here, also its errors. */
@@ -58,14 +63,14 @@ export class UpgradeGate<I> {
     socket.on("error", () => socket.destroy());
     const refusal = this.#refusalOf(request);
     if (refusal !== undefined) {
-      answerUpgrade(socket, refusal);
+      this.#answer(socket, refusal);
       return;
     }
     let place: Place;
     try {
       place = this.#options.places.enter(this.#options.networkOf(request));
     } catch (error) {
-      answerUpgrade(socket, this.#answerOf(error));
+      this.#answer(socket, this.#answerOf(error));
       return;
     }
     void this.#admit(request, socket, head, place);
@@ -96,7 +101,7 @@ export class UpgradeGate<I> {
       if (owner !== undefined) place.claim(owner, performance.now());
     } catch (error) {
       place.leave();
-      answerUpgrade(socket, this.#answerOf(error));
+      this.#answer(socket, this.#answerOf(error));
       return;
     }
     let isTaken = false;
@@ -136,6 +141,10 @@ export class UpgradeGate<I> {
       );
     }
     return found?.token;
+  }
+
+  #answer(socket: Duplex, answer: UpgradeAnswer): void {
+    answerUpgrade(socket, answer, this.#options.refusalHeaders());
   }
 
   #answerOf(error: unknown): UpgradeAnswer {
