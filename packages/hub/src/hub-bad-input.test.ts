@@ -242,6 +242,55 @@ test("unknown routes, wrong methods and odd paths are told what there is, and re
   assert.equal(asked, 0);
 });
 
+const UPGRADE =
+  "host: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+const WORKER = "authorization: Bearer wk-a\r\n";
+
+for (const [what, path, headers, status, code] of [
+  ["to a wrong path", "/v1/realtimes", "sec-websocket-version: 13\r\n", 404, "unknown_url"],
+  [
+    "with a subprotocol twice",
+    "/v1/realtime?model=m",
+    "sec-websocket-version: 13\r\nsec-websocket-protocol: a, a\r\n",
+    400,
+    "invalid_request",
+  ],
+  [
+    "of a worker without a key",
+    "/api/tokilake/connect",
+    "sec-websocket-version: 13\r\nsec-websocket-protocol: tokilake.v2\r\n",
+    401,
+    "no-key",
+  ],
+  [
+    "of a worker with a subprotocol twice",
+    "/api/tokilake/connect",
+    `${WORKER}sec-websocket-version: 13\r\nsec-websocket-protocol: tokilake.v2, tokilake.v2\r\n`,
+    400,
+    "bad-handshake",
+  ],
+  [
+    "of a worker in another version",
+    "/api/tokilake/connect",
+    `${WORKER}sec-websocket-version: 7\r\nsec-websocket-protocol: tokilake.v2\r\n`,
+    400,
+    "bad-handshake",
+  ],
+] as const) {
+  test(`an upgrade ${what} is refused in the API's shape, with an id`, async () => {
+    await using hub = await startTestHub();
+
+    const answer = await exchangeRaw(hub.port, `GET ${path} HTTP/1.1\r\n${UPGRADE}${headers}\r\n`);
+
+    const [head = "", body = ""] = answer.split("\r\n\r\n");
+    assert.ok(head.startsWith(`HTTP/1.1 ${status} `), head);
+    assert.match(head, /^content-type: application\/json$/im);
+    assert.match(head, /^x-request-id: req_[0-9a-f]{32}$/im);
+    assert.match(head, /^x-content-type-options: nosniff$/im);
+    assert.equal((JSON.parse(body) as { error: { code: string } }).error.code, code);
+  });
+}
+
 test("headers that are too large get 431, and bytes that are no HTTP get 400, both as JSON", async () => {
   await using hub = await startTestHub();
 

@@ -98,6 +98,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     fleet,
     metrics,
     log,
+    now,
   });
   const admin: Admin | undefined =
     access &&
@@ -125,9 +126,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     ...modelRoutes(journey, new UsableModels(fleet.models)),
     ...healthRoutes(metrics, { isReady: () => life.isOpen, metricsToken: config.metricsToken, door: journey }),
   ]);
-  const upgrade = upgrading(
-    new Map([[CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket)], ...webSockets(journey, door)]),
-  );
+  const upgrade = upgrading(webSocketDoors(journey, door, workers), now);
   const server = createHttpServer({ router, admin, addresses, strangers, ...door, upgrade });
 
   const forgetKeys = followKeys(keys, fleet, active);
@@ -241,8 +240,16 @@ function requestGauges({ active, memory, spools }: RelayDeps): MetricSources {
   };
 }
 
-function webSockets(deps: RelayDeps, door: WebSocketDoorDeps): (readonly [string, UpgradeHandler])[] {
-  return WEBSOCKET_PATHS.map((path) => [path, webSocketDoor(door, (exchange) => relayWebSocket(deps, path, exchange))]);
+/** Whoever takes upgrades, by path. */
+function webSocketDoors(
+  deps: RelayDeps,
+  door: WebSocketDoorDeps,
+  workers: { readonly handleUpgrade: UpgradeHandler },
+): ReadonlyMap<string, UpgradeHandler> {
+  const relays = WEBSOCKET_PATHS.map(
+    (path) => [path, webSocketDoor(door, (exchange) => relayWebSocket(deps, path, exchange))] as const,
+  );
+  return new Map([[CONNECT_PATH, (...socket) => workers.handleUpgrade(...socket)], ...relays]);
 }
 
 /** What a request without an upgrade is told. */

@@ -5,6 +5,7 @@ import { createTunnelServer, type TunnelPeer, TunnelRefusal, type TunnelServer }
 import packageJson from "../../package.json" with { type: "json" };
 import type { FailedAttempts } from "../identity/failed-attempts.ts";
 import type { Identification, KeyRing, Principal } from "../identity/key-ring.ts";
+import { newId } from "../new-id.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Fleet } from "./fleet.ts";
@@ -21,6 +22,8 @@ export interface WorkerDoorDeps {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
 }
 
 /** Where workers come in: who may connect, and what the fleet learns of them. */
@@ -31,6 +34,7 @@ export function openWorkerDoor(deps: WorkerDoorDeps): TunnelServer<Principal> {
     software: `tokilake/${packageJson.version}`,
     log: deps.log,
     allowNoSubprotocol: deps.assumesV1,
+    refusalHeaders: () => ({ "x-request-id": newId("req", deps.now()), "x-content-type-options": "nosniff" }),
     authenticate: (bearer, request) => counted(metrics, () => identifyWorker(deps, bearer, request)),
     clientOf: deps.clientOf,
     ownerOf: (principal) => principal.keyId,
