@@ -13,13 +13,37 @@ const MAX_NAMED = 10;
  */
 export function parseInput(schema: z.ZodType, value: unknown, where: string): unknown {
   const parsed = schema.safeParse(value, { reportInput: true });
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    checkTexts(parsed.data, where);
+    return parsed.data;
+  }
   const problems = parsed.error.issues.flatMap((issue) => problemsOf(issue));
   const [first] = problems;
   const named = problems.slice(0, MAX_NAMED).map(({ field, text }) => `${field === "" ? where : field}: ${text}`);
   if (problems.length > MAX_NAMED) named.push(`and ${problems.length - MAX_NAMED} more`);
   const code = problems.every(({ isMissing }) => isMissing) ? "missing_required_parameter" : "invalid_request";
   throw new AppError(code, `${named.join("; ")}.`, { param: first?.field === "" ? undefined : first?.field });
+}
+
+/**
+ * A text with U+0000, which PostgreSQL takes in no column and no comparison, or with half a character, which no database gives
+ * back as it was, is a mistake wherever it stands.
+ *
+ * @param input As a schema left it, so it nests no deeper than one says.
+ */
+function checkTexts(input: unknown, where: string, field = ""): void {
+  if (typeof input === "string") {
+    if (input.isWellFormed() && !input.includes("\0")) return;
+    const text = `${field === "" ? where : field}: must be whole characters, none of them U+0000.`;
+    throw new AppError("invalid_request", text, { param: field === "" ? undefined : field });
+  }
+  if (typeof input !== "object" || input === null) return;
+  for (const [key, value] of Object.entries(input)) {
+    const at = Array.isArray(input) || key.isWellFormed() ? key : "?";
+    const path = field === "" ? at : `${field}.${at}`;
+    checkTexts(value, where, path);
+    checkTexts(key, where, path);
+  }
 }
 
 interface Problem {
