@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { auditRecords } from "../store/audit-store.ts";
+import { beginTotp, confirmTotp, removeTotp } from "../store/second-factor-store.ts";
 import { changeUser } from "../store/user-store.ts";
-import { confirmSignIn, signInWithPassword } from "./password-sign-in.ts";
+import { arrive, confirmSignIn, signInWithPassword } from "./password-sign-in.ts";
 import { SIGN_INS, endOtherSignIns, endOwnSignIn, listSignIns, requireFresh } from "./sign-ins.ts";
 import { PASSWORD, testAccounts, visitor } from "./test-accounts.ts";
 
@@ -73,6 +74,22 @@ test("a disabled user hears of it with the right password only, and is not signe
     signInWithPassword(accounts.deps, visitor(), { email: "ann@example.com", password: "wrong password" }),
     WRONG,
   );
+});
+
+test("who was changed while the password was checked is not signed in: all that ends sign-ins ends this one, too", async () => {
+  await using accounts = await testAccounts();
+  const { database } = accounts.deps;
+  const checked = await accounts.user("ann@example.com");
+  const arrived = () => arrive(accounts.deps, { user: checked, visitor: visitor(), means: "password", returnTo: "/" });
+  assert.equal((await arrived()).outcome, "signed-in");
+
+  await beginTotp(database.db, checked.id, "sealed");
+  await confirmTotp(database.db, checked.id, { sealedSecret: "sealed", nowMs: 1 });
+  await assert.rejects(arrived(), { code: "unauthenticated" });
+  await removeTotp(database.db, checked.id);
+  assert.equal((await arrived()).outcome, "signed-in");
+  await database.write((transaction) => changeUser(transaction, checked.id, { passwordHash: "another" }));
+  await assert.rejects(arrived(), { code: "unauthenticated" });
 });
 
 test("a sign-in never uses a secret that was there before it, and ends the browser's last one (session fixation)", async () => {

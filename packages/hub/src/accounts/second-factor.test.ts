@@ -13,7 +13,7 @@ import {
   renewRecoveryCodes,
   secondFactorOf,
 } from "./second-factor.ts";
-import type { SignedIn } from "./sign-ins.ts";
+import { type SignedIn, endOtherSignIns } from "./sign-ins.ts";
 import { PASSWORD, type TestAccounts, testAccounts, visitor } from "./test-accounts.ts";
 
 const EMAIL = "ann@example.com";
@@ -44,6 +44,20 @@ test("a second factor is asked for once an app has shown that it knows the secre
   await assert.rejects(beginSecondFactor(deps, ann), { code: "conflict" });
   const kept = JSON.stringify(await deps.database.db.selectFrom("users").selectAll().execute());
   assert.ok(!kept.includes(secret));
+});
+
+test("whoever was signed out meanwhile puts no second factor of his own on the account", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  await accounts.user(EMAIL);
+  const thief = await accounts.as(await accounts.signIn(EMAIL));
+  const { secret } = await beginSecondFactor(deps, thief);
+  const owner = await accounts.as(await accounts.signIn(EMAIL));
+  await endOtherSignIns(deps, owner);
+
+  await assert.rejects(confirmSecondFactor(deps, thief, await codeOf(accounts, secret)), { code: "unauthenticated" });
+
+  assert.equal(await secondFactorOf(deps, owner.user.id), undefined);
 });
 
 test("a code signs in once, also the codes of the steps before and after", async () => {

@@ -14,7 +14,7 @@ import {
   renewSignIn,
   signInByHash,
 } from "../store/sign-in-store.ts";
-import type { UserRecord } from "../store/user-store.ts";
+import { type UserRecord, userById } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
 import { newDeviceToken, readDeviceToken } from "./device-token.ts";
 import type { Visitor } from "./visitor.ts";
@@ -45,6 +45,9 @@ export type SignInMeans = "password" | "passkey" | "set-up" | `provider ${string
 /**
  * Signs a user in, in the caller's transaction: always with a new secret, so that one which was put into the browser before is
  * worth nothing. The browser's sign-in from before ends.
+ *
+ * @param arrival.user As it was when he showed who he is.
+ * @throws AppError `unauthenticated` when the user was changed since
  */
 export async function startSignIn(
   deps: Pick<AccountsDeps, "secret">,
@@ -58,6 +61,7 @@ export async function startSignIn(
   nowMs: number,
 ): Promise<SignedIn> {
   const { user, visitor, means } = arrival;
+  await requireUnchanged(db, arrival);
   await endPresented(db, visitor, nowMs);
   const secret = newOpaqueSecret();
   const signIn: SignInRecord = {
@@ -91,6 +95,20 @@ export async function startSignIn(
   );
   const known = readDeviceToken(deps.secret, visitor.cookies.device, user.id);
   return { user, signIn, cookies: { "sign-in": secret, device: newDeviceToken(deps.secret, user.id, known) } };
+}
+
+/**
+ * Hashing a password takes a while, and a new password, another role or a second factor may come in the meantime. They end what
+ * the user is signed in with, and so what was about to begin.
+ */
+async function requireUnchanged(
+  db: AccessTransaction["db"],
+  { user, hasUsedSecondFactor }: { readonly user: UserRecord; readonly hasUsedSecondFactor: boolean },
+): Promise<void> {
+  const current = await userById(db, user.id);
+  const isSame = current?.version === user.version && current.disabledAtMs === undefined;
+  if (isSame && (hasUsedSecondFactor || !current.hasSecondFactor)) return;
+  throw new AppError("unauthenticated", "The account was changed meanwhile. Sign in again.");
 }
 
 /** A user's live sign-ins, the newest first. */
@@ -132,6 +150,8 @@ export async function endOtherSignIns(
 /**
  * After a change of what somebody may do or shows: every other sign-in of the user ends, and this one goes on with another secret,
  * which is returned for its cookie. undefined: no sign-in made the change.
+ *
+ * @throws AppError `unauthenticated` when the sign-in that makes the change has ended meanwhile; then nothing may be changed
  */
 export async function renewAfterChange(
   db: AccessTransaction["db"],
@@ -143,7 +163,8 @@ export async function renewAfterChange(
   await endSignInsOf(db, userId, nowMs, own?.id);
   if (own === undefined) return undefined;
   const secret = newOpaqueSecret();
-  return (await renewSignIn(db, own.id, { hash: hashOfSecret(secret), nowMs })) ? secret : undefined;
+  if (!(await renewSignIn(db, own.id, { hash: hashOfSecret(secret), nowMs }))) throw new AppError("unauthenticated");
+  return secret;
 }
 
 /**
