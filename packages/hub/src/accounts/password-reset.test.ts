@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { OPERATOR } from "../identity/actor.ts";
 import { insertAccessToken, liveAccessTokensOf } from "../store/access-token-store.ts";
+import { auditRecords } from "../store/audit-store.ts";
+import { insertKey, keyById } from "../store/key-store.ts";
 import { insertLinkedAccount, linkedAccountsOf } from "../store/linked-account-store.ts";
 import { insertPasskey, passkeysOf } from "../store/passkey-store.ts";
 import { beginTotp, confirmTotp } from "../store/second-factor-store.ts";
@@ -10,6 +13,7 @@ import { requestPasswordReset, resetPassword } from "./password-reset.ts";
 import { signInWithPassword } from "./password-sign-in.ts";
 import { register, resendVerification } from "./registration.ts";
 import { PASSWORD, type TestAccounts, secretIn, testAccounts, visitor } from "./test-accounts.ts";
+import { createUserAs } from "./users.ts";
 
 const EMAIL = "ann@example.com";
 const NEW_PASSWORD = "another good password";
@@ -136,6 +140,51 @@ test("an account that a stranger made with somebody's address is nothing but the
   const arrival = await signInWithPassword(deps, visitor(), { email: EMAIL, password: NEW_PASSWORD });
   assert.equal(arrival.outcome, "signed-in");
   assert.notEqual((await accounts.reload({ email: EMAIL })).emailVerifiedAtMs, undefined);
+});
+
+test("keys that a stranger made with somebody's address end with the owner's reset, those of a verified account stay", async () => {
+  await using accounts = await testAccounts({ requiresVerifiedEmail: false });
+  const { deps } = accounts;
+  const squatted = await accounts.user(EMAIL, { isVerified: false });
+  const ben = await accounts.user("ben@example.com");
+  for (const ownerId of [squatted.id, ben.id]) {
+    const key = {
+      id: `key of ${ownerId}`,
+      kind: "worker",
+      name: "pc",
+      hash: ownerId,
+      prefix: "wk-",
+      createdAtMs: 1,
+    } as const;
+    await deps.database.write((transaction) => insertKey(transaction, { ...key, ownerId }));
+  }
+
+  for (const email of [EMAIL, "ben@example.com"]) {
+    await resetPassword(deps, visitor(), { token: await linkFor(accounts, email), password: NEW_PASSWORD });
+    // What the reset itself tells its user.
+    await accounts.mails();
+  }
+
+  const { db } = deps.database;
+  assert.equal((await keyById(db, `key of ${squatted.id}`))?.revokedAtMs, deps.now());
+  assert.equal((await keyById(db, `key of ${ben.id}`))?.revokedAtMs, undefined);
+  const revoked = await auditRecords(db, { action: "key.revoke" }, { limit: 10 });
+  assert.deepEqual(
+    revoked.map(({ objectId }) => objectId),
+    [`key of ${squatted.id}`],
+  );
+});
+
+test("keys that the operator made for a user who has no password yet stay when one is chosen", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  const ann = await createUserAs(deps, OPERATOR, { email: EMAIL, name: "", role: "user" });
+  const key = { id: "key_1", kind: "api", name: "laptop", hash: "h", prefix: "sk-", createdAtMs: 1 } as const;
+  await deps.database.write((transaction) => insertKey(transaction, { ...key, ownerId: ann.id }));
+
+  await resetPassword(deps, visitor(), { token: await linkFor(accounts, EMAIL), password: NEW_PASSWORD });
+
+  assert.equal((await keyById(deps.database.db, "key_1"))?.revokedAtMs, undefined);
 });
 
 async function linkFor(accounts: TestAccounts, email: string): Promise<string> {

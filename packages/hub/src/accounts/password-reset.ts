@@ -1,8 +1,9 @@
 import { AppError } from "../errors.ts";
 import { networkOf } from "../network.ts";
 import { revokeAccessTokensOf } from "../store/access-token-store.ts";
-import { audit } from "../store/audit-store.ts";
+import { type AuditActor, audit } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
+import { revokeKeysOf } from "../store/key-store.ts";
 import { deleteLinkedAccountsOf } from "../store/linked-account-store.ts";
 import { endLinks } from "../store/one-time-link-store.ts";
 import { deletePasskeysOf } from "../store/passkey-store.ts";
@@ -36,7 +37,7 @@ export function resetLink(deps: AccountsDeps, user: UserRecord): Promise<string>
  * Takes the link of a mail and sets the password. All sign-ins of the user end, and the address counts as verified: the mail
  * arrived.
  *
- * Where it was not verified before, everything else that signs in goes too. Somebody may have made the account with an address
+ * Where it was not verified before, everything else that signs in goes too, and all keys. Somebody may have made the account with an address
  * that is not his, to wait there for its owner.
  *
  * @throws AppError `invalid_request` for the link or the password, `forbidden` for a disabled account
@@ -60,7 +61,7 @@ export async function resetPassword(
     const by = { kind: "hub", address, ...(requestId !== undefined && { requestId }) } as const;
     const entry = { action: "user.reset-password", objectType: "user", objectId: user.id };
     await audit(transaction.db, by, entry, nowMs);
-    if (user.emailVerifiedAtMs === undefined) await forgetCredentials(transaction.db, user.id, nowMs);
+    if (user.emailVerifiedAtMs === undefined) await forgetCredentials(transaction, by, user, nowMs);
     await endSignInsOf(transaction.db, user.id, nowMs);
     await endLinks(transaction.db, "reset-password", user.id);
     const emailVerifiedAtMs = user.emailVerifiedAtMs ?? nowMs;
@@ -69,10 +70,21 @@ export async function resetPassword(
   deps.outbox.post(() => Promise.resolve(passwordChangedMail(email)));
 }
 
-async function forgetCredentials(db: AccessTransaction["db"], userId: string, nowMs: number): Promise<void> {
+async function forgetCredentials(
+  transaction: AccessTransaction,
+  by: AuditActor,
+  { id: userId, hasPassword }: UserRecord,
+  nowMs: number,
+): Promise<void> {
+  const { db } = transaction;
   await deletePasskeysOf(db, userId);
   await deleteLinkedAccountsOf(db, userId);
   await removeTotp(db, userId);
   await revokeAccessTokensOf(db, userId, nowMs);
   await endLinks(db, "verify-email", userId);
+  // Nobody but the operator could make keys for an account without a password.
+  if (!hasPassword) return;
+  // A worker key would go on to serve wherever the owner of the address may from now on.
+  for (const objectId of await revokeKeysOf(transaction, userId, nowMs))
+    await audit(db, by, { action: "key.revoke", objectType: "key", objectId }, nowMs);
 }

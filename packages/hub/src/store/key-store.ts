@@ -182,6 +182,22 @@ export async function revokeKey(
   return row && toKey(row);
 }
 
+/** Ends every key of a user for ever. Returns the ids of those that were not ended before. */
+export async function revokeKeysOf(
+  { db, revision }: AccessTransaction,
+  ownerId: string,
+  nowMs: number,
+): Promise<readonly string[]> {
+  const rows = await db
+    .updateTable("keys")
+    .set((eb) => ({ revoked_at_ms: nowMs, version: eb("version", "+", 1), revision }))
+    .where("owner_id", "=", ownerId)
+    .where("revoked_at_ms", "is", null)
+    .returning("id")
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 type KeyQuery = SelectQueryBuilder<Schema, "keys", Selectable<Schema["keys"]>>;
 
 function filtered(db: Kysely<Schema>, { ownerId, kind, name, groupId, isRevoked }: KeyFilter): KeyQuery {
