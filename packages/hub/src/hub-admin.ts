@@ -45,6 +45,8 @@ export interface Admin {
   readonly api: Pick<AdminApi, "handle">;
   /** Nothing can be handled before. */
   ready(): Promise<void>;
+  /** Links lead to this port, unless the settings say where people reach the hub. */
+  listensOn(port: number): void;
   /** While there is no root, makes the one of the settings, or the log says how to become it. */
   tellFirstRun(): Promise<void>;
   readonly owns: (path: string) => boolean;
@@ -85,13 +87,18 @@ export function openAdmin(config: HubConfig, deps: AdminDeps): Admin {
     caughtUp: () => deps.keys.caughtUp(),
     db: database.db,
     limits: new RateLimit(() => performance.now()),
-    publicOrigin: accounts.publicUrl.origin,
+    get publicOrigin() {
+      return accounts.publicUrl.origin;
+    },
     log,
     now: deps.now,
   });
   return {
     api,
     ready: () => api.ready(),
+    listensOn: (port) => {
+      if (config.publicUrl === undefined) accounts.publicUrl.usePort(port);
+    },
     tellFirstRun: () => tellFirstRun(accounts, config),
     owns: isAdminPath,
     tell: (event) => events.publish(event),

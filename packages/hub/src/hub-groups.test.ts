@@ -25,7 +25,7 @@ test("Ada makes a group, invites Bob, and he is in it; nobody else sees it", asy
   const again = await ask(admin, bob, "POST /api/invites/redeem", { body: { code } });
 
   assert.equal(invite.status, 201);
-  assert.equal(invite.body["link"], `http://localhost:0/join#${code}`);
+  assert.equal(invite.body["link"], `http://localhost:${admin.hub.port}/join#${code}`);
   assert.deepEqual(
     [offer.body["role"], offer.body["invited_by"], (offer.body["group"] as Json)["slug"]],
     ["member", "ada", "friends"],

@@ -144,7 +144,9 @@ function livingHub(
   return {
     listen: async () => {
       await admin?.ready();
-      return life.listen(parts);
+      const listening = await life.listen(parts);
+      admin?.listensOn(listening.port);
+      return listening;
     },
     tellFirstRun: async () => admin?.tellFirstRun(),
     drain: async () => {

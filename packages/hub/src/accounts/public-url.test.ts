@@ -13,6 +13,15 @@ test("links are made of the configured address, with the secret where no log see
   assert.equal(url.isHttps, true);
 });
 
+test("an address that nobody configured gets the port that the hub listens on", () => {
+  const url = new PublicUrl("http://localhost:0");
+
+  url.usePort(40_123);
+
+  assert.equal(url.of("/set-up", "s"), "http://localhost:40123/set-up#s");
+  assert.equal(url.origin, "http://localhost:40123");
+});
+
 test("a way on is a path of this hub, or the front page", () => {
   for (const good of ["/", "/groups", "/groups?id=a%2Fb&x=//y", "/a#b", "/grüße"]) {
     assert.equal(decodeURI(localPath(good)), decodeURI(good));

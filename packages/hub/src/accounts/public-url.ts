@@ -10,6 +10,11 @@ export class PublicUrl {
     this.#base = new URL(base);
   }
 
+  /** For an address that nobody configured: "any free port" has a number only when the hub listens. */
+  usePort(port: number): void {
+    this.#base.port = String(port);
+  }
+
   /** Scheme, host and port. */
   get origin(): string {
     return this.#base.origin;
