@@ -291,6 +291,20 @@ for (const [what, path, headers, status, code] of [
   });
 }
 
+for (const path of ["/v1/realtime?model=m", "/api/tokilake/connect", "/v1/x"]) {
+  test(`an upgrade to ${path} behind a request that is not answered is passed over`, async () => {
+    await using hub = await startTestHub();
+    const first = "GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    const answers = await exchangeRaw(
+      hub.port,
+      `${first}GET ${path} HTTP/1.1\r\n${UPGRADE}sec-websocket-version: 13\r\n\r\n`,
+    );
+
+    assert.match(answers, /^HTTP\/1\.1 401 [^]*HTTP\/1\.1 40[04] [^]*connection: close/i);
+  });
+}
+
 test("headers that are too large get 431, and bytes that are no HTTP get 400, both as JSON", async () => {
   await using hub = await startTestHub();
 

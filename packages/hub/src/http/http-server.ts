@@ -65,7 +65,8 @@ export function createHttpServer(deps: HttpDeps): Server {
     // Answered in the API's shape instead of by Node, with nothing in it.
     requireHostHeader: false,
     // An offer to speak something else, such as the `h2c` of Java's HTTP client, is not taken: the request is served as it is.
-    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+    // Nor is one behind a request that is not answered: both would write to one socket.
+    shouldUpgradeCallback: (request) => asksWebSocket(request) && answerOf(request.socket) === undefined,
   });
   server.maxConnections = HTTP_LIMITS.maxConnections;
   server.on("connection", (socket) => deps.strangers.add(socket, deps.addresses.ofSocket(socket).network));
@@ -105,8 +106,13 @@ async function serve(
     },
   };
   exchange.reply.isBodyHeldBack = client.waits;
-  if (deps.isDraining()) exchange.reply.endConnection();
+  // Behind an upgrade that was passed over Node's parser may have dropped what the client sent.
+  if (deps.isDraining() || asksWebSocket(request)) exchange.reply.endConnection();
   await answering((each) => (hasHost ? route(deps, each) : refuseWithoutHost(each)), exchange, deps.log);
+}
+
+function asksWebSocket({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === "websocket";
 }
 
 /** RFC 9112 §3.2: a server must. */
