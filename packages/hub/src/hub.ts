@@ -27,6 +27,7 @@ import { keyRefusal } from "./identity/refusals.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics, MetricSources } from "./observe/metrics.ts";
 import type { RequestLog } from "./observe/request-log.ts";
+import { pageRoutes } from "./pages/pages-routes.ts";
 import { ActiveRuns } from "./relay/active-runs.ts";
 import { MemoryBudget } from "./relay/memory-budget.ts";
 import { OPERATIONS } from "./relay/operation.ts";
@@ -125,6 +126,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
     ...relayRoutes(journey),
     ...modelRoutes(journey, new UsableModels(fleet.models)),
     ...healthRoutes(metrics, { isReady: () => life.isOpen, metricsToken: config.metricsToken, door: journey }),
+    ...(access === undefined ? [] : pageRoutes()),
   ]);
   const upgrade = upgrading(webSocketDoors(journey, door, workers), now);
   const server = createHttpServer({ router, admin, addresses, strangers, ...door, upgrade });

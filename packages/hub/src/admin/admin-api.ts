@@ -23,7 +23,7 @@ export interface AdminApi {
 
 /** Whether a request belongs to the admin API, by its path as it came. */
 export function isAdminPath(path: string): boolean {
-  return path.startsWith("/api/") || path === "/join" || path.startsWith("/join/");
+  return path.startsWith("/api/");
 }
 
 /** With every answer. What is private is never kept by anything between, and no answer is taken for a page. */
@@ -138,6 +138,7 @@ function answerError(
 /** What Fastify itself refuses, by its code. */
 const FASTIFY_ERRORS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_BAD_URL: ["invalid_request", "The address is not encoded correctly."],
+  FST_ERR_MAX_PARAM_LENGTH: ["not_found", "There is nothing with so long a name."],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ["unsupported_media_type", "The header content-type is not one."],
 };
 

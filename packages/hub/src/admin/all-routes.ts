@@ -8,7 +8,6 @@ import { GROUP_AUDIT_ROUTES } from "./group-audit-routes.ts";
 import type { GroupServices } from "./group-shapes.ts";
 import { GROUPS_ROUTES } from "./groups-routes.ts";
 import { INVITES_ROUTES } from "./invites-routes.ts";
-import { JOIN_PAGE_ROUTES } from "./join-page-routes.ts";
 import { KEYS_ROUTES, type KeyServices } from "./keys-routes.ts";
 import { ME_ROUTES } from "./me-routes.ts";
 import { MEMBERS_ROUTES } from "./members-routes.ts";
@@ -46,7 +45,6 @@ export function adminRoutes(version: string): readonly Route<AdminServices>[] {
       ...SERVING_ROUTES,
       ...INVITES_ROUTES,
       ...DEVICE_JOINS_ROUTES,
-      ...JOIN_PAGE_ROUTES,
       ...WORKERS_ROUTES,
       ...AUDIT_ROUTES,
       ...GROUP_AUDIT_ROUTES,

@@ -156,7 +156,6 @@ const REQUESTS: Readonly<Record<string, Recipe>> = {
   "GET /api/device-joins/{code}": ofDevice,
   "POST /api/device-joins/{code}/confirm": ofDevice,
   "POST /api/device-joins/{code}/refuse": ofDevice,
-  "GET /join/{code}": () => ({ params: { code: "ABCD" } }),
   "GET /api/workers/{id}": ofWorker,
   "DELETE /api/workers/{id}": ofWorker,
 };

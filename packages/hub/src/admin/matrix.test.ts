@@ -101,8 +101,6 @@ GET    /api/device-joins/{code}                                     401  200   2
 POST   /api/device-joins/{code}/confirm                             401  200   200    200      200   200     200   200  200
 POST   /api/device-joins/{code}/refuse                              401  204   204    204      204   204     204   204  204
 POST   /api/invites/redeem-worker                                   401  201   201    201      201   201     201   201  201
-GET    /join                                                        200  200   200    200      200   200     200   200  200
-GET    /join/{code}                                                 200  200   200    200      200   200     200   200  200
 GET    /api/workers                                                 401  200   200    200      200   200     200   200  200
 GET    /api/workers/{id}                                            401  200   404    404      404   404     200   200  200
 DELETE /api/workers/{id}                                            401  204   404    404      404   404     403   204  204

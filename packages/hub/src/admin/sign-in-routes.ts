@@ -8,6 +8,7 @@ import { register, resendVerification, verifyEmail } from "../accounts/registrat
 import { hasRoot } from "../accounts/set-up.ts";
 import { endOwnSignIn } from "../accounts/sign-ins.ts";
 import { AppError } from "../errors.ts";
+import type { UserActor } from "../identity/actor.ts";
 import {
   type AccountServices,
   CODE,
@@ -18,6 +19,7 @@ import {
   PERSON_NAME,
   RETURN_TO,
   SIGN_IN_STEP,
+  USER_ROLE,
   arrivalCookies,
   attemptCookie,
   clearedCookies,
@@ -39,6 +41,10 @@ const WAYS = z
     registration: z.enum(["open", "invite", "closed"]),
     requires_verified_email: z.boolean(),
     providers: z.array(z.object({ name: z.string(), label: z.string() })),
+    user: z
+      .object({ id: z.string(), email: z.string(), name: z.string(), role: USER_ROLE })
+      .nullable()
+      .describe("Who is signed in already"),
   })
   .meta({ id: "SignInWays" });
 
@@ -50,13 +56,15 @@ const BY_PASSWORD = [
     scope: "none",
     summary: "What a sign-in page needs to know",
     response: { 200: WAYS },
-    handler: async (_request, { accounts }: AccountServices) => ({
+    handler: async ({ actor }, { accounts }: AccountServices) => ({
       body: {
         object: "sign_in_ways" as const,
         is_set_up: await hasRoot(accounts),
         registration: accounts.settings.registration,
         requires_verified_email: accounts.settings.requiresVerifiedEmail,
         providers: Array.from(accounts.providers.values(), ({ name, label }) => ({ name, label })),
+        // A token says who asks only with the scope for it: GET /api/me.
+        user: actor?.via.kind === "sign-in" ? shownUser(actor) : null,
       },
     }),
   }),
@@ -295,6 +303,10 @@ const BY_MAIL = [
 
 export const SIGN_IN_ROUTES = [...BY_PASSWORD, ...BY_PASSKEY, ...BY_PROVIDER, ...BY_MAIL];
 
+function shownUser({ user: { id, email, name, role } }: UserActor): z.input<typeof WAYS>["user"] {
+  return { id, email, name, role };
+}
+
 /** The query as a provider wrote it: whatever comes twice does so again, and is refused by who knows what it means. */
 function queryText(query: Readonly<Record<string, unknown>>): string {
   const text = new URLSearchParams();
@@ -311,6 +323,6 @@ function goOn(
   if (came.outcome === "linked") {
     return { location: accounts.publicUrl.of(came.returnTo), ...clearedCookies(accounts, "attempt") };
   }
-  const path = came.outcome === "signed-in" ? came.returnTo : "/sign-in/second-factor";
+  const path = came.outcome === "signed-in" ? came.returnTo : "/sign-in?step=second-factor";
   return { location: accounts.publicUrl.of(path), ...arrivalCookies(accounts, came) };
 }
