@@ -12,6 +12,7 @@ import type { Exchange } from "./exchange.ts";
 import { Reply } from "./reply.ts";
 import type { Router } from "./router.ts";
 import type { StrangerSockets } from "./stranger-sockets.ts";
+import { Turns } from "./turns.ts";
 
 export const HTTP_LIMITS = {
   /** All of a request's headers, its address included. Larger: 431. */
@@ -70,10 +71,13 @@ export function createHttpServer(deps: HttpDeps): Server {
   });
   server.maxConnections = HTTP_LIMITS.maxConnections;
   server.on("connection", (socket) => deps.strangers.add(socket, deps.addresses.ofSocket(socket).network));
-  server.on("request", (request, response) => void serve(deps, request, response, { waits: false }));
-  server.on("checkContinue", (request, response) => void serve(deps, request, response, { waits: true }));
+  const turns = new Turns();
+  const inTurn = (request: IncomingMessage, response: ServerResponse, client: { readonly waits: boolean }): void =>
+    turns.take(request, response, () => void serve(deps, request, response, client));
+  server.on("request", (request, response) => inTurn(request, response, { waits: false }));
+  server.on("checkContinue", (request, response) => inTurn(request, response, { waits: true }));
   // RFC 9110 §10.1.1 leaves it to the server whether it minds what it does not know.
-  server.on("checkExpectation", (request, response) => void serve(deps, request, response, { waits: false }));
+  server.on("checkExpectation", (request, response) => inTurn(request, response, { waits: false }));
   server.on("upgrade", deps.upgrade);
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseBadRequest(error, socket, deps.now()));
   return server;
@@ -141,6 +145,8 @@ function answerOptions(deps: HttpDeps, { request, reply, path }: Exchange): void
 
 /** What Node's parser refused, so that there is no request to answer. */
 function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex, nowMs: number): void {
+  // Behind a request with `connection: close` a server reads nothing (RFC 9112 §9.6); its answer ends the connection.
+  if (error.code === "HPE_CLOSED_CONNECTION" && answerOf(socket) !== undefined) return;
   // An error written into the middle of an answer would be taken for a part of it.
   const isAnswering = answerOf(socket)?.headersSent === true;
   if (!socket.writable || socket.destroyed || isAnswering || error.code === "ECONNRESET") {
