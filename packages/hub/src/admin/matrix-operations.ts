@@ -8,6 +8,7 @@ export interface Operation {
   readonly method: string;
   readonly path: string;
   readonly permission: string;
+  /** Two with a blank between them: a token needs both. */
   readonly scope: string;
   /** Fields of its JSON body; undefined: it takes none. */
   readonly fields: readonly string[] | undefined;

@@ -66,7 +66,7 @@ const ERROR_SCHEMA: Json = {
 };
 
 function operationOf(route: Route<never>, schemas: Map<string, Json>): Json {
-  const { body, description, path, permission, scope, summary } = route;
+  const { alsoScope, body, description, path, permission, scope, summary } = route;
   const parameters = [
     ...parametersOf("path", route.params, schemas),
     ...parametersOf("query", route.query, schemas),
@@ -82,7 +82,7 @@ function operationOf(route: Route<never>, schemas: Map<string, Json>): Json {
     responses: { ...successesOf(route.response, schemas), ...refusalsOf(route) },
     security: securityOf(scope),
     "x-permission": permission,
-    "x-scope": scope,
+    "x-scope": alsoScope === undefined ? scope : `${scope} ${alsoScope}`,
   };
 }
 

@@ -22,13 +22,14 @@ export function hasRole({ user }: UserActor, permission: ByRole): boolean {
  * @throws AppError `unauthenticated`, or `forbidden` for a role or a token's scopes that are not enough.
  */
 export function checkPermission(
-  route: Pick<Route<never>, "permission" | "scope">,
+  route: Pick<Route<never>, "permission" | "scope" | "alsoScope">,
   actor: UserActor | undefined,
   authorization: string | undefined,
 ): void {
   if (route.permission === "public") return;
   if (actor === undefined) throw unauthenticated(authorization);
   checkScope(route.scope, actor);
+  if (route.alsoScope !== undefined) checkScope(route.alsoScope, actor);
   const { permission } = route;
   if (!isByRole(permission) || hasRole(actor, permission)) return;
   throw new AppError("forbidden", `This needs the role ${ROLES[permission].join(" or ")}.`);

@@ -104,6 +104,8 @@ export interface RouteDefinition<
   readonly path: string;
   readonly permission: P;
   readonly scope: RouteScope<P>;
+  /** A token must have this one as well: for what does two things at once. */
+  readonly alsoScope?: Scope;
   /** One line for the OpenAPI document. */
   readonly summary: string;
   readonly description?: string;
@@ -134,6 +136,7 @@ export interface Route<Services> {
   readonly path: string;
   readonly permission: Permission;
   readonly scope: Scope | "sign-in-only" | "none";
+  readonly alsoScope: Scope | undefined;
   readonly summary: string;
   readonly description: string | undefined;
   readonly params: z.ZodObject | undefined;
@@ -187,6 +190,7 @@ export function route<
     path,
     permission,
     scope,
+    alsoScope: definition.alsoScope,
     summary,
     description: definition.description,
     params: definition.params,
