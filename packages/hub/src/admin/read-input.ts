@@ -32,18 +32,19 @@ export function parseInput(schema: z.ZodType, value: unknown, where: string): un
  * @param input As a schema left it, so it nests no deeper than one says.
  */
 function checkTexts(input: unknown, where: string, field = ""): void {
-  if (typeof input === "string") {
-    if (input.isWellFormed() && !input.includes("\0")) return;
-    const text = `${field === "" ? where : field}: must be whole characters, none of them U+0000.`;
-    throw new AppError("invalid_request", text, { param: field === "" ? undefined : field });
-  }
+  if (typeof input === "string") checkText(input, where, field);
   if (typeof input !== "object" || input === null) return;
   for (const [key, value] of Object.entries(input)) {
-    const at = Array.isArray(input) || key.isWellFormed() ? key : "?";
-    const path = field === "" ? at : `${field}.${at}`;
+    const path = field === "" ? key.toWellFormed() : `${field}.${key.toWellFormed()}`;
     checkTexts(value, where, path);
-    checkTexts(key, where, path);
+    checkText(key, where, path);
   }
+}
+
+function checkText(text: string, where: string, field: string): void {
+  if (text.isWellFormed() && !text.includes("\0")) return;
+  const message = `${field === "" ? where : field}: must be whole characters, none of them U+0000.`;
+  throw new AppError("invalid_request", message, { param: field === "" ? undefined : field });
 }
 
 interface Problem {
