@@ -8,12 +8,14 @@ export type Headers = readonly (readonly [name: string, value: string])[];
 
 /** A request's body: what is held in memory, then what is still to come from the client. */
 export interface RequestBody {
-  /** Held bytes, sent first, and again on every retry. Must not be changed. */
-  readonly held: readonly Uint8Array[];
+  /** Held bytes, sent first, and again on every retry. Must not be changed; replaced by none when nobody needs them. */
+  held: readonly Uint8Array[];
   /** All bytes, when known beforehand. */
   readonly length: number | undefined;
   /** The next chunk behind `held`, undefined at the end. Absent when `held` is everything. Throws AppError. */
   readonly rest?: () => Promise<Uint8Array | undefined>;
+  /** Called when the upstream has all that it takes of it. */
+  readonly onSent?: () => void;
 }
 
 /** One request as an upstream gets it. */

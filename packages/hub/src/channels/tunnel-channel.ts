@@ -134,8 +134,9 @@ class TunnelExchange {
 
   start(stream: TunnelStream, body: RequestBody): void {
     if (!this.watch(stream)) return;
-    if (sendsAtOnce(stream, body)) return;
-    void sendPatiently(stream, body).catch((thrown: unknown) => {
+    if (sendsAtOnce(stream, body)) return body.onSent?.();
+    const sent = sendPatiently(stream, body).then(() => body.onSent?.());
+    void sent.catch((thrown: unknown) => {
       // The stream's own end reaches the reader through `head` and `body`. Anything else failed on the client's side.
       if (!(thrown instanceof TunnelError)) this.#uploadFailure = thrown;
       stream.reset("cancelled");

@@ -2,12 +2,14 @@ import type { Admission, AdmissionWish, Hold } from "../billing/admission.ts";
 import type { ChannelRequest } from "../channels/channel.ts";
 import { type HubConfig, timeoutsFor } from "../config.ts";
 import { AppError, toAppError } from "../errors.ts";
+import type { FleetTarget } from "../fleet/fleet-target.ts";
 import { authenticate, type AuthenticateDeps } from "../http/authenticate.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { checkAnnouncedLength, IncomingBody } from "../http/incoming-body.ts";
 import type { RequestLog } from "../observe/request-log.ts";
 import type { ActiveRuns } from "./active-runs.ts";
 import { attempt } from "./attempt.ts";
+import type { AttemptResult } from "./commit-window.ts";
 import { Deadline } from "./deadline.ts";
 import { type AttemptDeps, firstGoodAnswer } from "./first-good-answer.ts";
 import { headersForWorker, mediaTypeOf, SSE_HEADERS } from "./headers.ts";
@@ -17,6 +19,7 @@ import { pump } from "./pump.ts";
 import { type BodyStorage, checkContentType, type RequestView, viewRequest } from "./request-view.ts";
 import { Run } from "./run.ts";
 import type { SpoolRoom } from "./spool.ts";
+import { Upload } from "./upload.ts";
 
 export interface RelayDeps extends AttemptDeps, AuthenticateDeps {
   readonly config: Pick<HubConfig, "limits" | "timeouts" | "modelTimeouts">;
@@ -121,16 +124,21 @@ async function answer(deps: RelayDeps, { run, hold, view, exchange }: Journey): 
   // Without a stream the first byte comes when the last token is made.
   const firstTokenMs = view.isStreamed ? timeouts.firstTokenMs : timeouts.totalMs;
   try {
-    const { request, isBodySpent } = upload({ run, view, exchange, deadline }, timeouts.connectMs);
-    const good = await firstGoodAnswer(deps, {
-      run,
-      hold,
-      model: view.model,
-      deadline,
-      firstTokenMs,
-      ask: (target, signal) => attempt(target, request(), { dialect, hidesUsage: view.hidesUsage }, signal),
-      isBodySpent,
+    const upload = new Upload(view.body, {
+      // While the client still sends, the engine cannot be late.
+      onRest: () => deadline.touch(),
+      onForgotten: () => giveBackMemory(deps, run),
     });
+    const request = requestOf({ run, view, exchange });
+    const { connectMs } = timeouts;
+    const ask = (target: FleetTarget, signal: AbortSignal): Promise<AttemptResult> => {
+      const asked = { ...request, body: upload.again(), deadlineMs: deadline.leftMs, connectMs };
+      return attempt(target, asked, { dialect, hidesUsage: view.hidesUsage }, signal);
+    };
+    const isBodySpent = (): boolean => upload.isSpent;
+    const { model } = view;
+    const good = await firstGoodAnswer(deps, { run, hold, model, deadline, firstTokenMs, ask, isBodySpent });
+    upload.commit();
     await pump(good, { run, deadline, idleMs: timeouts.idleMs });
     // The engine may have answered before it had all of an upload.
     if (view.body.rest !== undefined) run.giveUp(new AppError("client_closed"));
@@ -151,44 +159,31 @@ function onExpire(run: Run, error: AppError): void {
   if (error.code === "slow_consumer") run.reply.destroy();
 }
 
-/** The request as targets get it, and whether its body can be sent once more. */
-function upload(
-  { run, view, exchange, deadline }: { run: Run; view: RequestView; exchange: Exchange; deadline: Deadline },
-  connectMs: number,
-): { readonly request: () => ChannelRequest; readonly isBodySpent: () => boolean } {
-  const { rest } = view.body;
-  let isSpent = false;
-  const body =
-    rest === undefined
-      ? view.body
-      : {
-          ...view.body,
-          rest: () => {
-            isSpent = true;
-            // While the client still sends, the engine cannot be late.
-            deadline.touch();
-            return rest();
-          },
-        };
-  const headers = headersForWorker(exchange.request.headers, view.contentType, run.requestId);
-  const request = (): ChannelRequest => ({
+/** What is the same for every target that is asked. */
+function requestOf({
+  run,
+  view,
+  exchange,
+}: Omit<Journey, "hold">): Omit<ChannelRequest, "body" | "deadlineMs" | "connectMs"> {
+  return {
     requestId: run.requestId,
     path: run.operation.path,
     query: exchange.query,
-    headers,
+    headers: headersForWorker(exchange.request.headers, view.contentType, run.requestId),
     model: view.model,
-    body,
-    deadlineMs: deadline.leftMs,
-    connectMs,
-  });
-  return { request, isBodySpent: () => isSpent };
+  };
+}
+
+function giveBackMemory({ memory }: RelayDeps, run: Run): void {
+  memory.give(run.heldBytes);
+  run.heldBytes = 0;
 }
 
 /** Exactly once for each request: it sits in the one `finally` that every path leaves through. */
 export function settle(deps: RelayDeps, run: Run): void {
   run.reply.stopKeepAlive();
   run.body?.stop();
-  deps.memory.give(run.heldBytes);
+  giveBackMemory(deps, run);
   void run.spool?.close().catch((err: unknown) => deps.log.warn({ requestId: run.requestId, err }, "spool not closed"));
   if (run.principal !== undefined) deps.active.remove(run.principal.keyId, run);
   const record = run.record();
