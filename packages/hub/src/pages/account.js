@@ -92,7 +92,7 @@ onPress(at("passkey"), async () => {
     throw new Refusal({ message: "No passkey was made." });
   });
   await ask("POST api/account/passkeys", { response: credential.toJSON(), name: "Passkey" });
-  say({ passkey: "The passkey is kept. Sign in with it the next time" });
+  say({ passkey: "The passkey is kept" });
 });
 
 onPress(at("sign-out"), async () => {

@@ -104,7 +104,7 @@ async function busy(part, work) {
   }
 }
 
-/** @param {HTMLElement} part @param {Refusal} refusal */
+/** Shows a refusal in a part of the page: beside the field that it names, else at the top. @param {HTMLElement} part @param {Refusal} refusal */
 export function tell(part, { message, param }) {
   const field = param && part.querySelector(`[name="${CSS.escape(param)}"]`);
   const text = document.createElement("p");

@@ -1,4 +1,4 @@
-import { ask, at, onSubmit, show, takeFragment } from "./hub.js";
+import { ask, at, onSubmit, show, takeFragment, tell } from "./hub.js";
 
 const token = takeFragment();
 show(token === "" ? "ask" : "form");
@@ -7,8 +7,9 @@ onSubmit(at("by-link"), async ({ password }) => {
   try {
     await ask("POST api/reset-password", { token, password });
   } catch (refusal) {
-    if (refusal.param === "token") show("ask");
-    throw refusal;
+    if (refusal.param !== "token") throw refusal;
+    show("ask");
+    return tell(at("by-mail"), refusal);
   }
   show("done");
 });

@@ -1,4 +1,4 @@
-import { ask, at, onSubmit, readWays, say, show, takeFragment } from "./hub.js";
+import { ask, at, onSubmit, readWays, say, show, takeFragment, tell } from "./hub.js";
 
 const token = takeFragment();
 const { user } = await readWays();
@@ -17,8 +17,9 @@ onSubmit(at("by-link"), async ({ password }) => {
     await ask("POST api/verify-email", { token, ...(password && { password }) });
   } catch (refusal) {
     if (refusal.param === "password") at("password-field").hidden = false;
-    if (refusal.param === "token") show("again");
-    throw refusal;
+    if (refusal.param !== "token") throw refusal;
+    show("again");
+    return tell(at("by-mail"), refusal);
   }
   show("done");
 });
