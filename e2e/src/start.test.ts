@@ -31,6 +31,12 @@ test("npm start prints a curl that works, keeps its keys, drains on Ctrl-C and e
     assert.ok(stdout.trimEnd().endsWith("data: [DONE]"));
   });
 
+  await t.test("the printed link opens the page that makes its reader root", async () => {
+    const link = /Become root.*\n\n(\S+\/set-up)#[\w-]{43}\n/.exec(shown)?.[1] ?? shown;
+    assert.equal(link, `http://localhost:${port}/set-up`);
+    assert.match(await (await fetch(link)).text(), /<h1[^>]*>Set up this hub/);
+  });
+
   await t.test("a second one on the same port says in one line what to do, and the first goes on", async () => {
     const second = new NpmStart(port, folder.path);
     t.after(() => second.kill());

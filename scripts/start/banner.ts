@@ -10,13 +10,17 @@ export interface BannerFacts {
   readonly models: readonly string[];
   /** Where the models come from, in a few words. */
   readonly source: string;
+  /** Makes whoever opens it root; undefined: somebody is. */
+  readonly setUpLink: string | undefined;
 }
 
 /** The model names shown; a machine with fifty models does not need them all here. */
 const SHOWN_MODELS = 6;
 
-/** The block that `npm start` prints: an address, a key, a command that works, and how to join another machine. */
-export function banner({ url, keys, models, source }: BannerFacts): string {
+/**
+ * The block that `npm start` prints: an address, a key, how to become root, a command that works, and how to join another machine.
+ */
+export function banner({ url, keys, models, source, setUpLink }: BannerFacts): string {
   const more = models.length > SHOWN_MODELS ? `, and ${models.length - SHOWN_MODELS} more` : "";
   const lines = [
     "",
@@ -27,6 +31,7 @@ export function banner({ url, keys, models, source }: BannerFacts): string {
     `  Models    ${models.slice(0, SHOWN_MODELS).join(", ")}${more}`,
     `            ${source}`,
     "",
+    ...(setUpLink === undefined ? [] : ["  Become root, to let others in. Open within an hour:", "", setUpLink, ""]),
     "  Try it:",
     "",
     `curl -N ${url}/v1/chat/completions -H "Authorization: Bearer ${keys.apiKey}" -H "Content-Type: application/json" \\`,

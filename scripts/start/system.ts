@@ -15,6 +15,8 @@ const MODELS_MS = 30_000;
 const FOUND_MODELS_MS = 8000;
 /** `tokiame`'s exit code when there is no engine (docs/worker.md). */
 const NO_ENGINE = "exit code 3";
+/** In the hub's log while nobody is root, whichever form the log has. */
+const SET_UP_LINK = /https?:\/\/[^\s"]+\/set-up#[\w-]+/;
 /** Time for a program to end by itself after it was asked; the hub's own grace for running answers is 30 s. */
 const STOP_MS = 35_000;
 
@@ -37,6 +39,7 @@ export class RunningSystem {
   readonly #programs: ChildProgram[] = [];
   readonly #gone = new AbortController();
   #isStopping = false;
+  #setUpLink: string | undefined;
 
   constructor(options: SystemOptions) {
     this.#options = options;
@@ -54,17 +57,21 @@ export class RunningSystem {
   async start(stopped: AbortSignal): Promise<BannerFacts> {
     const signal = AbortSignal.any([stopped, this.failed]);
     const { port, host, dataDir } = this.#options;
-    this.#run("hub", {
-      script: "packages/hub/src/main.ts",
-      args: ["serve", "--port", String(port), "--host", host, "--data-dir", dataDir],
-      env: { TOKILAKE_LOG_LEVEL: "warn", TOKILAKE_LOG_FORMAT: "human", ...process.env },
-    });
+    this.#watch(
+      new ChildProgram({
+        name: "hub",
+        script: "packages/hub/src/main.ts",
+        args: ["serve", "--port", String(port), "--host", host, "--data-dir", dataDir],
+        env: { TOKILAKE_LOG_LEVEL: "warn", TOKILAKE_LOG_FORMAT: "human", ...process.env },
+        onLine: (line) => this.#onHubLine(line),
+      }),
+    );
     const isReady = await poll(async () => (await this.#hub.isReady()) || undefined, HUB_READY_MS, signal);
     if (isReady === undefined) throw new Problem(`The hub is not ready after ${HUB_READY_MS / 1000} s.`);
     const keys = await prepareKeys(dataDir, this.#hub, signal);
     const found = await this.#serveFoundEngines(keys, signal);
     const served = found ?? (await this.#serveOwnEngine(keys, signal));
-    return { url: this.#hub.url, keys, ...served };
+    return { url: this.#hub.url, keys, setUpLink: this.#setUpLink, ...served };
   }
 
   /** Stops all: first the hub, whose running answers still need the others. */
@@ -140,8 +147,11 @@ export class RunningSystem {
     };
   }
 
-  #run(name: string, options: Omit<ProgramOptions, "name" | "onLine">): ChildProgram {
-    return this.#watch(new ChildProgram({ ...options, name, onLine: (line) => this.#show(name, line) }));
+  /** The link is shown with all else that the person needs first. It comes while the keys are made, which takes longer. */
+  #onHubLine(line: string): void {
+    const link = SET_UP_LINK.exec(line)?.[0];
+    if (link === undefined) this.#show("hub", line);
+    else this.#setUpLink = link;
   }
 
   #watch(program: ChildProgram): ChildProgram {
