@@ -110,7 +110,10 @@ function settled(refusal: Refusal): Redeemed {
     case "banned":
       throw new AppError("forbidden", "You are banned from this group.");
     case "needs-newer":
-      throw new AppError("forbidden", "Your membership was ended after this invite was made. Ask for a new invite.");
+      throw new AppError(
+        "forbidden",
+        "Your membership was ended or changed after this invite was made. Ask for a new invite.",
+      );
     case "group-full":
       throw new AppError("conflict", "The group is full.");
     case "too-many-groups":

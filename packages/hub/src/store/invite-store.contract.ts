@@ -217,6 +217,30 @@ export function inviteStoreContract(name: string, open: Open): void {
     ]);
   });
 
+  test(`${name}: a provider who was made a member serves again with a newer invite only, also after leaving`, async () => {
+    await using store = await openWithFriends(open);
+    const { database } = store;
+    const invite = { groupId: GROUP, role: "provider", maxUses: 9 } as const;
+    await addInvite(database, { ...invite, id: "invite_1", createdAtMs: 10 });
+    await addInvite(database, { ...invite, id: "invite_2", createdAtMs: 20 });
+    await addInvite(database, { ...invite, id: "invite_3", createdAtMs: 21 });
+    await addInvite(database, { ...invite, id: "invite_4", createdAtMs: 5, role: "member" });
+    const outcomes = [await redeem(database, "invite_1", "user_bob", 20)];
+    await database.write((transaction) => changeMembership(transaction, BOB, { role: "member" }));
+
+    for (const id of ["invite_1", "invite_2"]) outcomes.push(await redeem(database, id, "user_bob", 30));
+    await end(database, "left", 40);
+    outcomes.push(await redeem(database, "invite_1", "user_bob", 50));
+    outcomes.push(await redeem(database, "invite_4", "user_bob", 50));
+    outcomes.push(await redeem(database, "invite_1", "user_bob", 50));
+    outcomes.push(await redeem(database, "invite_3", "user_bob", 50));
+
+    assert.deepEqual(
+      outcomes.map((each) => (each.outcome === "redeemed" ? each.membership?.role : each.outcome)),
+      ["provider", "needs-newer", "needs-newer", "needs-newer", "member", "needs-newer", "provider"],
+    );
+  });
+
   test(`${name}: why an invite does nothing is told apart`, async () => {
     await using store = await openWithFriends(open);
     const { database } = store;

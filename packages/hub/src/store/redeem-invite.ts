@@ -2,7 +2,14 @@ import type { Kysely } from "kysely";
 
 import type { AccessTransaction } from "./database.ts";
 import { findGroup, type GroupRecord } from "./group-store.ts";
-import { findInvite, type InviteRecord, mayInvite, recordInviteUse, takeInviteUse } from "./invite-store.ts";
+import {
+  findInvite,
+  type InviteRecord,
+  lastProviderUseAtMs,
+  mayInvite,
+  recordInviteUse,
+  takeInviteUse,
+} from "./invite-store.ts";
 import {
   countMemberships,
   findMembership,
@@ -36,7 +43,7 @@ export interface RedemptionLimits {
 export type Refusal =
   | { readonly outcome: "unknown" }
   | ({ readonly outcome: "ended"; readonly end: InviteEnd } & SeenInvite)
-  /** `needs-newer`: the user was removed, or the membership ran out, after the invite was made. */
+  /** `needs-newer`: the user was removed, made a member, or the membership ran out, after the invite was made. */
   | ({ readonly outcome: "banned" | "needs-newer" | "group-full" | "too-many-groups" } & SeenInvite)
   /** The user has what the invite gives. */
   | ({ readonly outcome: "already-member"; readonly membership: MembershipRecord } & SeenInvite);
@@ -123,11 +130,24 @@ async function look(
   const current = before && isActiveMembership(before, nowMs) ? before : undefined;
   if (current && gives(current, invite)) return { outcome: "already-member", membership: current, invite, group };
   if (state.outcome === "ended") return state;
-  const obstacle = current ? undefined : await obstacleOf(db, { ...asked, invite, group, before }, nowMs);
+  const obstacle = await obstacleOf(db, { ...asked, invite, group, before }, nowMs);
   return obstacle === undefined ? { invite, group, before } : { outcome: obstacle, invite, group };
 }
 
-/** Why the user does not become a member with this invite now. */
+/**
+ * Who once became a provider by an invite and is a member now was made one by the group's owner. Neither that invite nor one from
+ * before it undoes that; leaving and coming back does not, either.
+ */
+async function wouldUndoDemotion(
+  db: Kysely<Schema>,
+  { invite, before }: { readonly invite: InviteRecord; readonly before: MembershipRecord | undefined },
+): Promise<boolean> {
+  if (invite.role !== "provider" || before?.role !== "member") return false;
+  const usedAtMs = await lastProviderUseAtMs(db, before);
+  return usedAtMs !== undefined && invite.createdAtMs <= usedAtMs;
+}
+
+/** Why the user does not become what this invite gives now. */
 async function obstacleOf(
   db: Kysely<Schema>,
   asked: RedemptionAsked & SeenInvite & { readonly before: MembershipRecord | undefined },
@@ -135,6 +155,8 @@ async function obstacleOf(
 ): Promise<"needs-newer" | "group-full" | "too-many-groups" | undefined> {
   const { invite, group, before, userId, limits } = asked;
   if (group === undefined) return undefined;
+  if (await wouldUndoDemotion(db, { invite, before })) return "needs-newer";
+  if (before && isActiveMembership(before, nowMs)) return undefined;
   const endedAtMs = before && endedByOthersAtMs(before, nowMs);
   if (endedAtMs !== undefined && invite.createdAtMs <= endedAtMs) return "needs-newer";
   if ((await countMemberships(db, { groupId: group.id }, nowMs)) >= limits.maxMembers) return "group-full";
