@@ -10,6 +10,7 @@ import { AppError } from "../errors.ts";
 import type { UserActor } from "../identity/actor.ts";
 import { SilentLog } from "../observe/silent-log.ts";
 import { openStore } from "../store/open-store.ts";
+import { StoreError } from "../store/store-error.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { createAdminApi, isAdminPath } from "./admin-api.ts";
 import { MAX_ADMIN_BODY_BYTES } from "./answer-route.ts";
@@ -102,6 +103,17 @@ const ROUTES: readonly Route<Services>[] = [
     response: { 200: NOTE },
     handler: async () => {
       throw new Error("secret text of the fault");
+    },
+  }),
+  route({
+    method: "GET",
+    path: "/api/locked",
+    permission: "public",
+    scope: "none",
+    summary: "Finds the database locked",
+    response: { 200: NOTE },
+    handler: async () => {
+      throw new StoreError("locked", "The database /secret/path is locked by another program.");
     },
   }),
   route({
@@ -503,6 +515,18 @@ test("a fault of ours is told without its text, and logged with the request's id
 
   assert.equal(response.status, 500);
   assert.doesNotMatch(await response.text(), /secret text/);
+  assert.deepEqual(api.log.messages, ["request failed by our own fault"]);
+});
+
+test("a database that takes nothing for now is told as that, to come back, and its place is in the log alone", async () => {
+  await using api = await startApi();
+
+  const response = await api.call("GET", "/api/locked", { as: "" });
+
+  assert.equal(response.headers.get("retry-after"), "5");
+  const { error } = (await response.json()) as { error: { code: string; message: string } };
+  assert.deepEqual([response.status, error.code], [503, "overloaded"]);
+  assert.doesNotMatch(error.message, /secret/);
   assert.deepEqual(api.log.messages, ["request failed by our own fault"]);
 });
 

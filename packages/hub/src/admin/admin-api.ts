@@ -6,6 +6,7 @@ import { AppError, type ErrorCode, toAppError } from "../errors.ts";
 import { dropBody, isStillSending } from "../http/early-answer.ts";
 import { errorBody, errorStatus } from "../http/error-body.ts";
 import { newId } from "../new-id.ts";
+import { StoreError, type StoreErrorCode } from "../store/store-error.ts";
 import { type AnswerDeps, answerRoute } from "./answer-route.ts";
 import type { Route } from "./route.ts";
 
@@ -122,8 +123,8 @@ function answerError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const error = toAppError(ofFastify(thrown));
-  if (error.code === "internal") {
+  const error = toAppError(ofStore(ofFastify(thrown)));
+  if (error.cause instanceof StoreError || error.code === "internal") {
     const { id: requestId, method, routeOptions } = request;
     log.error({ requestId, method, path: routeOptions.url, err: error.cause }, "request failed by our own fault");
   }
@@ -146,6 +147,15 @@ function ofFastify(thrown: Error): unknown {
   const code = "code" in thrown ? String(thrown.code) : "";
   const known = Object.hasOwn(FASTIFY_ERRORS, code) ? FASTIFY_ERRORS[code] : undefined;
   return known === undefined ? thrown : new AppError(known[0], known[1], { cause: thrown });
+}
+
+/** States of a database that pass, or that the operator ends; nothing was done. */
+const PASSING: readonly StoreErrorCode[] = ["locked", "disk-full", "read-only", "cannot-open"];
+
+function ofStore(thrown: unknown): unknown {
+  if (!(thrown instanceof StoreError && PASSING.includes(thrown.code))) return thrown;
+  const message = "The hub's database takes nothing at the moment. Try again.";
+  return new AppError("overloaded", message, { retryAfter: 5, cause: thrown });
 }
 
 /** Without the query, which may hold what is nobody's business. */
