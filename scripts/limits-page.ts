@@ -12,6 +12,7 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The tunnel, both ends", "packages/tunnel/src/limits.ts", "TUNNEL_LIMITS"],
   ["The tunnel's wire format", "packages/tunnel/src/limits.ts", "WIRE_LIMITS"],
   ["The hub: connections", "packages/hub/src/http/http-server.ts", "HTTP_LIMITS"],
+  ["The hub: file descriptors", "packages/hub/src/observe/descriptor-watch.ts", "DESCRIPTOR_WATCH"],
   ["The hub: connections without a key", "packages/hub/src/http/stranger-sockets.ts", "STRANGERS"],
   ["The hub: requests of one connection", "packages/hub/src/http/turns.ts", "MAX_WAITING_REQUESTS"],
   ["The hub: failed attempts", "packages/hub/src/identity/failed-attempts.ts", "FAILED_ATTEMPTS"],

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
@@ -244,6 +244,27 @@ test("the second signal ends the hub at once, whatever runs", { timeout: 20_000 
   assert.equal(signal, "SIGTERM");
 });
 
+test(
+  "a hub that runs out of file descriptors says so and what to do, and goes on when there are some again",
+  { timeout: 20_000, skip: process.platform === "win32" },
+  async (context) => {
+    using folder = temporaryFolder();
+    const hub = await serving(context, folder.path, { maxFiles: 100 });
+    const { port } = new URL(hub.url);
+
+    const sockets = Array.from({ length: 150 }, () => connect(Number(port), "127.0.0.1").on("error", () => {}));
+    await hub.said(/file descriptor is left.*ulimit -n/);
+    for (const socket of sockets) socket.destroy();
+    await hub.said(/there are file descriptors again/);
+    const { status } = await fetch(`${hub.url}/healthz`);
+
+    assert.equal(status, 200);
+    hub.child.kill("SIGTERM");
+    await once(hub.child, "exit");
+    assert.equal(hub.messages().filter((message) => message.startsWith("hardly a file descriptor")).length, 1);
+  },
+);
+
 /** A chat request that the hub has begun to read, and of which the end is missing. */
 async function halfRequest(url: string, dataDir: string): Promise<ClientRequest> {
   const { stdout } = await tokilake(dataDir, "keys", "create", "--kind", "api", "--name", "a");
@@ -266,13 +287,22 @@ interface Serving {
   /** Of the log so far. */
   messages(): readonly string[];
   /** Resolves when the log has that message. */
-  said(message: string): Promise<void>;
+  said(message: string | RegExp): Promise<void>;
 }
 
 /** A hub that listens. Killed at the end of the test, when it still runs. */
-async function serving(context: TestContext, dataDir: string): Promise<Serving> {
+async function serving(
+  context: TestContext,
+  dataDir: string,
+  options: { readonly maxFiles?: number } = {},
+): Promise<Serving> {
   const env = { PATH: process.env["PATH"], TOKILAKE_DATA_DIR: dataDir, TOKILAKE_HOST: "127.0.0.1", TOKILAKE_PORT: "0" };
-  const child = spawn(process.execPath, [MAIN], { env, stdio: ["ignore", "pipe", "inherit"] });
+  const { maxFiles } = options;
+  const [program, ...argv] =
+    maxFiles === undefined
+      ? [process.execPath, MAIN]
+      : ["sh", "-c", `ulimit -n ${maxFiles} && exec "$0" "$@"`, process.execPath, MAIN];
+  const child = spawn(program ?? "", argv, { env, stdio: ["ignore", "pipe", "inherit"] });
   // Runs also when the test's time is over and it never gets to its end.
   context.after(() => child.kill("SIGKILL"));
   const entries: Record<string, unknown>[] = [];
@@ -285,7 +315,8 @@ async function serving(context: TestContext, dataDir: string): Promise<Serving> 
     url: String(entries[0]?.["url"]),
     messages,
     async said(message) {
-      while (!messages().includes(message)) await once(lines, "line");
+      const isSaid = (each: string): boolean => (typeof message === "string" ? each === message : message.test(each));
+      while (!messages().some(isSaid)) await once(lines, "line");
     },
   };
 }

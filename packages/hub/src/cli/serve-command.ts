@@ -3,6 +3,7 @@ import { REMEMBERED } from "../fleet/catalogue.ts";
 import { createHub, type HubDeps } from "../hub.ts";
 import { Directory } from "../identity/directory.ts";
 import { BatchedRequestLog } from "../observe/batched-request-log.ts";
+import { watchDescriptors } from "../observe/descriptor-watch.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { PrometheusMetrics } from "../observe/prometheus-metrics.ts";
 import { KyselyAccessStore } from "../store/kysely-access-store.ts";
@@ -28,6 +29,7 @@ export async function serve(config: HubConfig, options: ServeOptions): Promise<v
   await using closing = new AsyncDisposableStack();
   const log = closing.use(openLog(config.log));
   process.once("uncaughtException", (error) => void crash(log, error));
+  closing.use(watchDescriptors(log));
   // Before the hub is up a signal ends the process at once: nothing runs that would need to drain.
   const store = closing.use(await openStore(config.databaseUrl));
   const keys = closing.use(await Directory.open(new KyselyAccessStore(store.database), { log, now: Date.now }));
