@@ -78,7 +78,8 @@ export class UsageEvents implements Disposable {
         },
         userIds: [owner?.ownerId],
         groupIds: [],
-        ownersOf: [groupId],
+        // What was used in a second group is no business of the first one's owner, and which it was is not known here.
+        ownersOf: owner?.hasFallback === true ? [] : [groupId],
       });
     }
   }

@@ -23,15 +23,33 @@ export async function groupsOfViewer(
   };
 }
 
-/** Whose keys these are, and in which group; undefined: the operator's. Ids that are none are left out. */
+/** Whose a key is. */
+export interface KeyAudience {
+  /** undefined: the operator. */
+  readonly ownerId: string | undefined;
+  /** undefined: the operator's. */
+  readonly groupId: string | undefined;
+  /** It may have been used in another group than this one. */
+  readonly hasFallback: boolean;
+}
+
+/** Whose keys these are, and in which group. Ids that are none are left out. */
 export async function ownersOfKeys(
   db: Kysely<Schema>,
   ids: readonly string[],
-): Promise<ReadonlyMap<string, { readonly ownerId: string | undefined; readonly groupId: string | undefined }>> {
+): Promise<ReadonlyMap<string, KeyAudience>> {
   if (ids.length === 0) return new Map();
-  const rows = await db.selectFrom("keys").select(["id", "owner_id", "group_id"]).where("id", "in", ids).execute();
+  const columns = ["id", "owner_id", "group_id", "fallback_group_id"] as const;
+  const rows = await db.selectFrom("keys").select(columns).where("id", "in", ids).execute();
   return new Map(
-    rows.map((row) => [row.id, { ownerId: row.owner_id ?? undefined, groupId: row.group_id ?? undefined }]),
+    rows.map((row) => [
+      row.id,
+      {
+        ownerId: row.owner_id ?? undefined,
+        groupId: row.group_id ?? undefined,
+        hasFallback: row.fallback_group_id !== null,
+      },
+    ]),
   );
 }
 
