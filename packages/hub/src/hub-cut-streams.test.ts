@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { test } from "node:test";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 import type { HeaderPairs, TunnelStream } from "@tokilake/tunnel";
 
@@ -171,6 +174,40 @@ test("JSON without a content type is an answer, also to a request for a stream; 
   assert.equal(await whole.text(), '\n{"choices":[]}');
   assert.equal(half.status, 502);
 });
+
+test("an encoded answer passes as it is, and says so: what it holds, and whether all of it, its decoder sees", async () => {
+  await using hub = await startTestHub();
+  const body = gzipSync(JSON.stringify({ choices: [], usage: { prompt_tokens: 7, completion_tokens: 9 } }));
+  let sent = body;
+  await hub.connect((stream) => {
+    const headers = [
+      ["content-type", "application/json"],
+      ["content-encoding", "gzip"],
+    ] as const;
+    stream.respond({ status: 200, headers });
+    stream.write(sent);
+    stream.end();
+  });
+
+  const whole = await ask(hub.url);
+  sent = body.subarray(0, -12);
+  const cut = await ask(hub.url);
+
+  assert.equal(whole.encoding, "gzip");
+  assert.deepEqual(whole.bytes, body);
+  assert.equal(cut.encoding, "gzip");
+  assert.throws(() => gunzipSync(cut.bytes));
+  const record = await hub.requests.next();
+  assert.deepEqual([record.outcome, record.inputTokens], ["complete", undefined]);
+});
+
+/** A client that decodes nothing by itself. */
+async function ask(url: string): Promise<{ readonly encoding: string | undefined; readonly bytes: Buffer }> {
+  const client = request(url + CHAT, { method: "POST", headers: { authorization: "Bearer sk-test" } });
+  client.end(JSON.stringify({ model: "m" }));
+  const [answer] = (await once(client, "response")) as [IncomingMessage];
+  return { encoding: answer.headers["content-encoding"], bytes: Buffer.concat(await answer.toArray()) };
+}
 
 test("a stream of the Responses API that breaks ends with its own error event", async () => {
   await using hub = await startTestHub();
