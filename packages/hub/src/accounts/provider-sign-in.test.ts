@@ -93,6 +93,16 @@ test("whoever runs the hub is never taken over by an address, only linked on pur
   }
 });
 
+test("a name from elsewhere is one line without controls, and whole characters", async () => {
+  await using world = await withProvider("corp");
+  const name = `\u001b[31mAnn\n\u202e${"x".repeat(91)}\u{1f600}\u{1f600}`;
+
+  await signIn(world, { ...ANN, name });
+
+  const user = await world.accounts.reload({ email: "ann@example.com" });
+  assert.equal(user.name, `[31mAnn${"x".repeat(91)}\u{1f600}`);
+});
+
 test("a name or another claim that looks like somebody's address is nothing", async () => {
   await using world = await withProvider("corp");
   await world.accounts.user("ann@example.com");

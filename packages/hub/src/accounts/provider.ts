@@ -11,6 +11,7 @@ import {
 } from "openid-client";
 import * as z from "zod";
 
+import { plainOf } from "../plain-text.ts";
 import type { ProviderSettings } from "../provider-config.ts";
 import { normaliseEmail } from "./email.ts";
 
@@ -106,7 +107,12 @@ const CLAIMS = z.looseObject({
 
 function toPerson({ sub, email, email_verified: isVerified, name }: z.infer<typeof CLAIMS>): ProviderPerson {
   const isTrue = isVerified === true || isVerified === "true";
-  return { subject: sub, verifiedEmail: isTrue ? readEmail(email) : undefined, name: (name ?? "").slice(0, 100) };
+  return { subject: sub, verifiedEmail: isTrue ? readEmail(email) : undefined, name: nameOf(name ?? "") };
+}
+
+/** Others see the name, and it came from whoever has the account. */
+function nameOf(given: string): string {
+  return plainOf(given).slice(0, 100).toWellFormed();
 }
 
 /** OAuth 2.0 and an API of its own: an account has several addresses, and only the API says which of them is verified. */
@@ -156,7 +162,7 @@ function githubProvider({ name, label, issuer, clientId, clientSecret }: Provide
         // The number, not the login: that can be given up, and taken by somebody else.
         subject: String(user.id),
         verifiedEmail: readEmail(primary?.email),
-        name: (user.name ?? user.login).slice(0, 100),
+        name: nameOf(user.name ?? user.login),
       };
     },
   };

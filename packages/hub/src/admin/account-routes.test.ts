@@ -71,6 +71,16 @@ test("somebody opens the link of a new hub, is root, and signs out again", async
   assert.equal((await browser.ask("GET", "/api/account")).status, 401);
 });
 
+test("a name that others see holds nothing that controls a terminal or turns the writing around", async () => {
+  await using hub = await startHub();
+  await hub.accounts.root();
+
+  for (const name of ["\u001b[31mAnn", "Ann\nroot", "\u202etoor", "\u0000"]) {
+    const refused = await hub.browser().ask("POST", "/api/register", { ...ANN, name });
+    assert.deepEqual([refused.status, (refused.json["error"] as Json)["param"]], [400, "name"]);
+  }
+});
+
 test("a person registers, verifies the address, signs in with both factors, and forgets the password", async () => {
   await using hub = await startHub();
   await hub.accounts.root();

@@ -6,6 +6,7 @@ import { DEVICE_TOKEN_MS } from "../accounts/device-token.ts";
 import type { Arrival } from "../accounts/password-sign-in.ts";
 import { SIGN_INS, type SignedIn } from "../accounts/sign-ins.ts";
 import { Cookies, type Visitor } from "../accounts/visitor.ts";
+import { isPlain } from "../plain-text.ts";
 import type { UserRecord } from "../store/user-store.ts";
 import type { AnyRequest } from "./route.ts";
 
@@ -19,7 +20,7 @@ export const USER_ROLE = z.enum(["root", "admin", "auditor", "user"]);
 /** Longer than any address or password that is taken, so that the service says what is wrong with it. */
 export const EMAIL = z.string().min(1).max(320).describe("Its case does not matter");
 export const PASSWORD = z.string().min(1).max(1024);
-export const PERSON_NAME = z.string().max(100);
+export const PERSON_NAME = z.string().max(100).refine(isPlain, "must have no control characters");
 /** Of a link: what stands behind its #. */
 export const LINK_TOKEN = z.string().min(1).max(100);
 export const CODE = z.string().min(1).max(64);

@@ -32,7 +32,7 @@ export function shownTime(atMs: number): string {
   return new Date(atMs).toISOString().slice(0, 16).replace("T", " ");
 }
 
-/** A text of somebody's: control characters could rewrite what a terminal shows. */
+/** A text of somebody's: control characters could rewrite what a terminal shows. Names from before that was checked may have some. */
 export function shownText(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, "?");
 }

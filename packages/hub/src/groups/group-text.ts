@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts";
+import { isPlain } from "../plain-text.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 
 /** 3 to 64 of a-z, 0-9 and hyphens, none of them first or last. */
@@ -44,8 +45,7 @@ export function checkedName(name: string, field = "name"): string {
 
 /** A text of one line that may be empty. @throws AppError `invalid_request` */
 export function checkedText(text: string, field: string, maxLength: number): string {
-  // Characters that control a terminal or the direction of writing would let a text look like another.
-  if (text.length > maxLength || /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(text)) {
+  if (text.length > maxLength || !isPlain(text)) {
     throw refused(field, `${field}: must be at most ${maxLength} characters, none of them control characters.`);
   }
   return text;

@@ -2,6 +2,7 @@ import type { Kysely } from "kysely";
 
 import { MAX_CREDITS } from "../credits.ts";
 import { AppError } from "../errors.ts";
+import { isPlain } from "../plain-text.ts";
 import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
 import type { KeyKind } from "../store/access-schema.ts";
 import { findGroup } from "../store/group-store.ts";
@@ -42,8 +43,7 @@ export const RULE_NAMES: Readonly<Record<keyof KeyRules, string>> = {
 export function checkedKeyName(name: string): string {
   const trimmed = name.trim();
   if (trimmed === "") throw refused("name", "must not be empty.");
-  // Characters that control a terminal or the direction of writing would let a name look like another.
-  if (trimmed.length > KEY_LIMITS.maxNameLength || /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(trimmed)) {
+  if (trimmed.length > KEY_LIMITS.maxNameLength || !isPlain(trimmed)) {
     throw refused("name", `must be at most ${KEY_LIMITS.maxNameLength} characters, none of them control characters.`);
   }
   return trimmed;
