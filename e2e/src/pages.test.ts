@@ -269,6 +269,19 @@ test("with a second factor the code is asked for; a passkey stands for both", NE
   assert.deepEqual(root.takeComplaints(), ["400"]);
 });
 
+test("a page that gets no answer says so, and is there when it is asked again", NEEDS_BROWSER, async () => {
+  await using house = await openHouse();
+  const bob = await house.person();
+  await bob.page.route("**/api/sign-in", (route) => route.abort(), { times: 1 });
+
+  await bob.page.goto(house.setUpLink);
+  await bob.sees("This page cannot be shown");
+  assert.deepEqual(await bob.page.getByRole("alert").allInnerTexts(), ["The hub does not answer. Try again."]);
+  await bob.press("Try again");
+  // What stood behind the # of the link was not lost.
+  await bob.sees("Set up this hub");
+});
+
 /** A hub that nobody set up, and people with browsers of their own. */
 async function openHouse(env: Readonly<Record<string, string>> = {}) {
   browser ??= await startBrowser();

@@ -127,6 +127,26 @@ export function tell(part, { message, param }) {
   field.focus();
 }
 
+/** What no part of a page expected, so that it does not stay empty or look as if nothing happened. @param {unknown} thrown */
+function tellUnexpected(thrown) {
+  const refusal =
+    thrown instanceof Refusal ? thrown : new Refusal({ message: "This page has a fault. Load it again." });
+  const shown = document.querySelector("main > section:not([hidden])");
+  if (shown !== null) return tell(shown, refusal);
+  const [section, heading, again] = ["section", "h1", "button"].map((name) => document.createElement(name));
+  heading.textContent = "This page cannot be shown";
+  again.textContent = "Try again";
+  again.addEventListener("click", () => location.reload());
+  section.className = "stack";
+  section.append(heading, again);
+  document.querySelector("main").append(section);
+  tell(section, refusal);
+  section.prepend(heading);
+}
+
+addEventListener("error", ({ error }) => tellUnexpected(error));
+addEventListener("unhandledrejection", ({ reason }) => tellUnexpected(reason));
+
 /**
  * What stands behind the # of the address, taken out of it: an address is copied, shared and kept in lists. It stays with this
  * entry of the tab's history, so that reloading the page does not lose it.
