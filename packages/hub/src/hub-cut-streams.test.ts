@@ -228,6 +228,24 @@ test("a stream of the Responses API that breaks ends with its own error event", 
   assert.match(text, /\n\nevent: error\ndata: \{"type":"error","code":"upstream_reset",/);
 });
 
+test("a stream of speech that ends without its end event is told as cut; another form is passed on as it ends", async () => {
+  await using hub = await startTestHub();
+  let type = "speech.audio.delta";
+  await hub.connect(async (stream) => {
+    beginEvents(stream);
+    writeEvent(stream, { type, audio: "AAAA" });
+    setImmediate(() => stream.end());
+  });
+
+  const cut = await (await hub.post("/v1/audio/speech", { model: "m", stream_format: "sse" })).text();
+  type = "chunk";
+  const other = await (await hub.post("/v1/audio/speech", { model: "m", stream_format: "sse" })).text();
+
+  assert.equal(errorEventOf(cut)?.code, "upstream_incomplete");
+  assert.equal(errorEventOf(other), undefined);
+  assert.deepEqual([(await hub.requests.next()).outcome, (await hub.requests.next()).outcome], ["cut", "complete"]);
+});
+
 test("an answer that is no stream and breaks after its head breaks the connection", async () => {
   await using hub = await startTestHub();
   const first = Promise.withResolvers<TunnelStream>();

@@ -80,15 +80,15 @@ async function holdEvents(answer: ChannelAnswer, options: WindowOptions): Promis
     if (reader.state === "failed") return failed("upstream_error", "error-event");
     const rest = next.done === true ? undefined : answer;
     const events = { ...headOf(answer), form: "events", held, rest, reader, length: undefined } as const;
-    if (next.done === true) return endOfEvents(events, passed.hasContent, options.dialect);
+    if (next.done === true) return endOfEvents(events, passed.hasContent);
     if (passed.hasContent || size > MAX_HELD_BYTES) return { outcome: "answered", answer: events };
   }
 }
 
 /** The stream ended, and all of it is held. */
-function endOfEvents(events: HeldAnswer, hasContent: boolean, dialect: SseDialect): AttemptResult {
+function endOfEvents(events: HeldAnswer, hasContent: boolean): AttemptResult {
   const { state } = events.reader;
-  if (hasContent && (state === "terminated" || dialect === "plain")) return { outcome: "answered", answer: events };
+  if (hasContent && state === "terminated") return { outcome: "answered", answer: events };
   const result = failed("upstream_incomplete", hasContent ? "cut" : "empty-answer");
   // A model may end its answer at once. If every worker says so, it is the answer.
   return state === "terminated" ? { ...result, answer: events } : result;

@@ -90,14 +90,13 @@ async function pumpRest(
   }
   writePassed(reader.end(), run.reply);
   if (length !== undefined && received !== length) throw new AppError("upstream_incomplete");
-  return endOf(answer, run);
+  return endOf(answer);
 }
 
 /** A body that ended cleanly may still be half an answer. */
-function endOf({ reader, form }: HeldAnswer, run: Run): "complete" | "told" {
+function endOf({ reader }: HeldAnswer): "complete" | "told" {
   if (reader.state === "failed") return "told";
-  const isWhole = form === "events" ? run.operation.dialect === "plain" : reader.state !== "answering";
-  if (isWhole || reader.state === "terminated") return "complete";
+  if (reader.state === "terminated") return "complete";
   throw new AppError("upstream_incomplete");
 }
 

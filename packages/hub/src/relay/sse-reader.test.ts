@@ -209,3 +209,38 @@ test("of several choices each one that began must have its finish reason, or the
 test("a chunk behind the finish reason of its choice changes nothing", () => {
   assert.equal(readAll([word(0), stop(0), chunkOf(0, { delta: {} })]).reader.state, "terminated");
 });
+
+function event(type: string, more: object = {}): string {
+  return `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
+}
+
+const FAMILIES = [
+  ["speech.audio.delta", "speech.audio.done"],
+  ["transcript.text.delta", "transcript.text.done"],
+  ["transcript.text.segment", "transcript.text.done"],
+  ["image_generation.partial_image", "image_generation.completed"],
+  ["image_edit.partial_image", "image_edit.completed"],
+] as const;
+
+test("an answer of the images or audio API is complete with its end event", () => {
+  for (const [first, last] of FAMILIES) {
+    for (const end of [event(last), `data: {"type": "${last}"}\n\n`, "data: [DONE]\n\n"]) {
+      const cut = readAll([Buffer.from(event(first, { delta: `"${last}"` }))], { dialect: "plain" });
+      const whole = readAll([Buffer.from(event(first)), Buffer.from(end)], { dialect: "plain" });
+
+      assert.deepEqual([cut.reader.state, whole.reader.state], ["answering", "terminated"], `${first} ${end}`);
+      assert.equal(whole.text, event(first) + end);
+    }
+  }
+});
+
+test("events of an unknown form, and images too long to be looked into, have no end that is asked for", () => {
+  const long = event("image_generation.completed", { b64_json: "A".repeat(MAX_EVENT_BYTES) });
+  const streams = ["data: hello\n\n", 'data: {"text":"a"}\n\n', event("image_generation.partial_image") + long];
+
+  for (const text of streams) {
+    const { reader } = readAll([Buffer.from(text.slice(0, -10)), Buffer.from(text.slice(-10))], { dialect: "plain" });
+
+    assert.equal(reader.state, "terminated", text.slice(0, 40));
+  }
+});

@@ -28,6 +28,8 @@ export class SseReader {
   readonly #choices = new OpenChoices();
   #state: SseState = "waiting";
   #isDone = false;
+  /** An answer of the images or audio API began, and its end event did not come. */
+  #isOpen = false;
   #usage: Usage | undefined;
   #failure: string | undefined;
   /** The engine's error in the form that clients raise on; undefined when it came so. */
@@ -62,8 +64,8 @@ export class SseReader {
   /** The body ended cleanly. A last event without its blank line is passed on when it ends the answer, else it is half of one. */
   end(): Passed {
     const block = this.#state === "failed" ? undefined : this.#events.end();
-    if (block === undefined) return NOTHING;
-    const passed = this.#pass(block);
+    const passed = block === undefined ? NOTHING : this.#pass(block);
+    if (this.#dialect === "plain" && this.#state === "answering" && !this.#isOpen) this.#state = "terminated";
     return this.#dialect === "plain" || this.#state === "terminated" ? passed : NOTHING;
   }
 
@@ -78,6 +80,8 @@ export class SseReader {
 
   #passOverlong({ bytes, text, overlong }: EventBlock): Passed {
     if (this.#state === "waiting") this.#state = "answering";
+    // It may have been the end: an image is one long event.
+    this.#isOpen = false;
     const head = bytes.subarray(0, overlong);
     if (overlong === bytes.length) return { bytes: [head], hasContent: true };
     const rest = this.#pass({ bytes: bytes.subarray(overlong), text: text.slice(overlong), overlong: 0 });
@@ -87,6 +91,8 @@ export class SseReader {
   #passUnread(block: EventBlock): Passed {
     const isComment = this.#dialect === "plain" && this.#state === "waiting" && !DATA_LINE.test(block.text);
     if (!isComment && this.#state === "waiting") this.#state = "answering";
+    if (OPENING.test(block.text)) this.#isOpen = true;
+    if (CLOSING.test(block.text)) this.#isOpen = false;
     if (block.text.includes('"usage"')) this.#readUsage(block.text);
     return { bytes: [block.bytes], hasContent: !isComment };
   }
@@ -244,6 +250,11 @@ function errorTextOf(event: Readonly<Record<string, unknown>>): string {
 }
 
 const DATA_LINE = /^data/m;
+/** OpenAI API reference, "Streaming events" of images, speech and transcriptions. A quote inside a text stands behind "\". */
+const OPENING =
+  /(?:^event: ?|")(?:image_(?:generation|edit)\.partial_image|speech\.audio\.delta|transcript\.text\.(?:delta|segment))(?:"|$)/m;
+const CLOSING =
+  /(?:^event: ?|")(?:image_(?:generation|edit)\.completed|speech\.audio\.done|transcript\.text\.done)(?:"|$)|^data: ?\[DONE\]/m;
 const CHAT_WORDS =
   /"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*["{]|"object"\s*:\s*"error"|"index"\s*:\s*[1-9]/;
 const RESPONSE_WORDS =
