@@ -12,15 +12,15 @@ export const ANNOUNCEMENT_LIMITS = {
   maxModelsPerKey: 50_000,
 } as const;
 
-// C0 and C1 controls and DEL: such a name could forge log lines and headers.
-// oxlint-disable-next-line no-control-regex -- refusing control characters is the point
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+// Controls could forge log lines and headers. Characters that do not show, and blanks at the ends, would let one owner's model
+// look exactly like another's in the same group.
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]|^\s|\s$/u;
 
 const name = z
   .string()
   .min(1)
   .refine((text) => Buffer.byteLength(text) <= ANNOUNCEMENT_LIMITS.maxNameBytes, "is longer than 256 bytes")
-  .refine((text) => !CONTROL.test(text), "has control characters");
+  .refine((text) => !UNSEEN.test(text), "has control characters, or others that do not show");
 
 const MAX_PROBLEMS = 3;
 
