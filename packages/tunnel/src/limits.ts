@@ -75,8 +75,8 @@ export const TUNNEL_LIMITS = {
   /** OPEN frames of a worker. Nothing serves them in this version. */
   workerOpensPerSecond: 10,
 
-  /** Sessions of one server. A worker has two, unless its owner sets another number. */
-  maxSessions: 10_000,
+  /** Sessions of one server: 10,000 workers, which have two, and those who take over from another. About 20 KB each. */
+  maxSessions: 25_000,
   /** Sockets in the upgrade or without REGISTER, so far. A flood of strangers costs at most this times 20 KB. */
   maxPendingSessions: 1024,
   /** Of those, from one network: an IPv4 address or the /64 of an IPv6 one. */

@@ -638,3 +638,17 @@ test("bad addresses and tokens are refused at once", () => {
   assert.throws(() => new Worker({ url: "http://127.0.0.1:1" }, { token: "a\r\nb" }), TypeError);
   assert.throws(() => new Worker({ url: "http://127.0.0.1:1" }, { token: "" }), TypeError);
 });
+
+test("an owner has so many connections and no more, unless the program bounds him not", async () => {
+  const limits = { maxSessionsPerOwner: 1 };
+  for (const isBounded of [true, false]) {
+    await using hub = await new Hub({ limits, ownerOf: (owner) => owner, isBounded: () => isBounded }).listen();
+    using first = new Worker(hub, { workerId: "first" });
+    await first.states.until(({ is }) => is === "connected");
+    using second = new Worker(hub, { workerId: "second", failFast: true });
+
+    const state = await second.states.until(({ is }) => is === "connected" || is === "stopped" || is === "waiting");
+
+    assert.equal(state.is === "connected", !isBounded, JSON.stringify(state));
+  }
+});

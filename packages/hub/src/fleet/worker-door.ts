@@ -38,6 +38,7 @@ export function openWorkerDoor(deps: WorkerDoorDeps): TunnelServer<Principal> {
     authenticate: (bearer, request) => counted(metrics, () => identifyWorker(deps, bearer, request)),
     clientOf: deps.clientOf,
     ownerOf: (principal) => principal.keyId,
+    isBounded: (principal) => principal.userId !== undefined,
     register: (principal, registration) => counted(metrics, () => fleet.admit(principal, registration)),
     onSession: (session) => {
       metrics.tunnelConnect("accepted");

@@ -36,6 +36,8 @@ export interface TunnelServerOptions<I> {
   clientOf?(request: IncomingMessage): TunnelPeer;
   /** Whose connection it is: owners have limits, and worker ids of their own. Absent: there are no limits, and one owner. */
   ownerOf?(identity: I): string;
+  /** Whether the owner's limits hold for it. Absent: they do. Not for keys of whoever runs the server: a fleet may have one key. */
+  isBounded?(identity: I): boolean;
   /** After REGISTER, before any state changes. Throw TunnelRefusal to refuse. */
   register(identity: I, registration: Registration): void;
   onSession(session: TunnelSession<I>): void;
@@ -114,7 +116,7 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
       authenticate: (bearer, request) => options.authenticate(bearer, request),
       places: this.#places,
       networkOf: (request) => this.#clientOf(request).network,
-      ownerOf: (identity) => options.ownerOf?.(identity),
+      ownerOf: (identity) => (options.isBounded?.(identity) === false ? undefined : options.ownerOf?.(identity)),
       sessionCount: () => this.sessions.size,
       isClosed: () => this.#phase !== "open",
       onSocket: (socket, admitted) => this.#onSocket(socket, admitted),
