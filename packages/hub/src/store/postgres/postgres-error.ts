@@ -3,7 +3,7 @@ import { StoreError, type StoreErrorCode } from "../store-error.ts";
 /** `thrown` by `pg`, as something an operator can act on. Anything else is given back as it is. */
 export function toStoreError(thrown: unknown, url: string): unknown {
   if (thrown instanceof StoreError || !(thrown instanceof Error)) return thrown;
-  const known = "code" in thrown ? CAUSES.get(String(thrown.code)) : undefined;
+  const known = CAUSES.get("code" in thrown ? String(thrown.code) : thrown.message);
   const [code, text] = known ?? ["failed", "The database {place} failed: {reason}."];
   const message = text.replace("{place}", placeOf(url)).replace("{reason}", thrown.message);
   return new StoreError(code, message, { cause: thrown });
@@ -24,7 +24,7 @@ const NO_SUCH_MACHINE = "There is no machine by the name in {place}.";
 const REFUSED = "PostgreSQL at {place} refuses this user or password.";
 const NO_CONNECTION = "PostgreSQL at {place} takes no connection now: {reason}.";
 
-/** By the code of Node's system errors, or of https://www.postgresql.org/docs/15/errcodes-appendix.html. */
+/** By the code of Node's system errors, or of https://www.postgresql.org/docs/15/errcodes-appendix.html; by the text of one without. */
 const CAUSES: ReadonlyMap<string, readonly [StoreErrorCode, string]> = new Map([
   ["ECONNREFUSED", ["cannot-open", NOBODY_ANSWERS]],
   ["ENOENT", ["cannot-open", NOBODY_ANSWERS]],
@@ -40,5 +40,7 @@ const CAUSES: ReadonlyMap<string, readonly [StoreErrorCode, string]> = new Map([
   ["53100", ["disk-full", "No space left for the database {place}. Free some disk space."]],
   ["53300", ["locked", NO_CONNECTION]],
   ["57P03", ["locked", NO_CONNECTION]],
+  // Of pg-pool: all connections are in use, and stayed so.
+  ["timeout exceeded when trying to connect", ["locked", NO_CONNECTION]],
   ["55P03", ["locked", "Another program holds a lock in {place}, and waiting did not help."]],
 ]);
