@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { AppError } from "../errors.ts";
 import { auditRecords } from "../store/audit-store.ts";
 import { beginTotp, confirmTotp, removeTotp } from "../store/second-factor-store.ts";
 import { changeUser } from "../store/user-store.ts";
@@ -90,6 +91,21 @@ test("who was changed while the password was checked is not signed in: all that 
   assert.equal((await arrived()).outcome, "signed-in");
   await database.write((transaction) => changeUser(transaction, checked.id, { passwordHash: "another" }));
   await assert.rejects(arrived(), { code: "unauthenticated" });
+});
+
+test("a try that the hub was too busy to check is none", async () => {
+  await using accounts = await testAccounts();
+  await accounts.user("ann@example.com");
+  const { deps } = accounts;
+  const busy = { verify: () => Promise.reject(new AppError("overloaded")), hash: () => Promise.reject(new Error()) };
+  const given = { email: "ann@example.com", password: PASSWORD };
+
+  for (let count = 0; count < 20; count += 1) {
+    const tried = signInWithPassword({ ...deps, hasher: busy as unknown as typeof deps.hasher }, visitor(), given);
+    await assert.rejects(tried, { code: "overloaded" });
+  }
+
+  assert.equal((await signInWithPassword(deps, visitor(), given)).outcome, "signed-in");
 });
 
 test("a sign-in never uses a secret that was there before it, and ends the browser's last one (session fixation)", async () => {

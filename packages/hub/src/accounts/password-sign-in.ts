@@ -45,7 +45,11 @@ export async function signInWithPassword(
       ? deps.tries.take(["sign-in from", networkOf(visitor.address)], ["sign-in to", email])
       : deps.tries.take(["sign-in on device", device]);
   const lane = device === undefined ? "stranger" : "known-device";
-  const isRight = await deps.hasher.verify(password, found?.passwordHash, lane);
+  const isRight = await deps.hasher.verify(password, found?.passwordHash, lane).catch((thrown: unknown) => {
+    // Nothing was checked, so nothing was guessed: others' floods do not use up these tries.
+    giveBack();
+    throw thrown;
+  });
   if (found === undefined || password === undefined || !isRight || isUnverified(deps, found.user)) {
     deps.log.info({ address: visitor.address, userId: found?.user.id }, "a sign-in failed");
     throw wrongPassword();
