@@ -16,13 +16,22 @@ import { temporaryFolder } from "./temporary-folder.ts";
 export class FakeKeyRing implements KeyRing {
   readonly #listeners = new Set<(end: KeyEnd) => void>();
   readonly #revoked = new Set<string>();
+  readonly #userId: string | undefined;
+
+  /** @param options.userId Whose all of the keys are; default: of whoever runs the hub. */
+  constructor(options: { readonly userId?: string } = {}) {
+    this.#userId = options.userId;
+  }
 
   identify(secret: string, kind: KeyKind): Identification {
     if (this.#revoked.has(secret)) return { outcome: "revoked" };
     const found = secret.startsWith("sk-") ? "api" : secret.startsWith("wk-") ? "worker" : undefined;
     if (found === undefined) return { outcome: "unknown" };
     if (found !== kind) return { outcome: "wrong-kind" };
-    return { outcome: "known", principal: testPrincipal(secret, { kind, name: secret.slice(3) }) };
+    return {
+      outcome: "known",
+      principal: testPrincipal(secret, { kind, name: secret.slice(3), userId: this.#userId }),
+    };
   }
 
   groupsToServe(): readonly string[] {
