@@ -6,7 +6,7 @@ import type { GroupRecord } from "../store/group-store.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import { createGroup } from "./groups.ts";
 import { mayServe } from "./may-serve.ts";
-import { banMember } from "./members.ts";
+import { banMember, leaveGroup } from "./members.ts";
 import { decideRequest, listProviderRequests, requestToServe } from "./provider-requests.ts";
 import { codeOf, openTestGroups, type TestGroups } from "./test-groups.ts";
 
@@ -76,6 +76,21 @@ test("a private group is asked by its members only, and its owner decides", asyn
 
   assert.equal(asStranger, "not_found");
   assert.equal(await mayServe(groups.database.db, { userId: "user_bob", groupId: group.id }, groups.now()), true);
+});
+
+test("who left a private group meanwhile is not brought back by the request", async () => {
+  await using story = await openStory();
+  const { groups, bob } = story;
+  const ada = await groups.user("ada");
+  const group = await groups.group(ada);
+  await groups.join(ada, bob, group);
+  const { id } = await requestToServe(groups, bob, { groupId: group.id, note: "" });
+  await leaveGroup(groups, bob, group.id);
+
+  const approval = { groupId: group.id, id, decision: "approved" } as const;
+
+  assert.equal(await codeOf(decideRequest(groups, ada, approval)), "conflict");
+  assert.equal(await codeOf(decideRequest(groups, ada, { ...approval, decision: "refused" })), "none");
 });
 
 test("a request of another group is not to be found, and who is banned asks for nothing", async () => {

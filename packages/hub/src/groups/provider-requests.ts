@@ -4,6 +4,8 @@ import { AppError } from "../errors.ts";
 import type { Actor, UserActor } from "../identity/actor.ts";
 import { newId } from "../new-id.ts";
 import { audit, type AuditEntry } from "../store/audit-store.ts";
+import type { GroupRecord } from "../store/group-store.ts";
+import { findMembership, isActiveMembership } from "../store/membership-store.ts";
 import type { Page } from "../store/page.ts";
 import {
   countOpenProviderRequests,
@@ -80,6 +82,7 @@ export async function decideRequest(
     const isOwn = request !== undefined && request.userId === userIdOf(actor);
     if (request === undefined || !(canManage || isOwn)) throw noRequest();
     if (!canManage && decision === "approved") throw new AppError("forbidden", "Only the group's owner may do this.");
+    if (decision === "approved") await checkStillMember(db, group, request.userId, nowMs);
     const decided = await decideProviderRequest(db, { id, decision, decidedBy: userIdOf(actor) }, nowMs);
     if (decided === undefined) throw new AppError("conflict", "This request was answered before.");
     await audit(db, actor, entryOf(decided, "provider-request.decide", { after: { decision } }), nowMs);
@@ -101,6 +104,19 @@ async function checkRoom(
   if ((await countOpenProviderRequests(db, { groupId })) >= maxRequestsPerGroup) {
     throw new AppError("conflict", "Too many requests for this group wait for an answer. Try again later.");
   }
+}
+
+/** Who left a private group meanwhile is not brought back by it. @throws AppError `conflict` */
+async function checkStillMember(
+  db: Kysely<Schema>,
+  group: Pick<GroupRecord, "id" | "kind">,
+  userId: string,
+  nowMs: number,
+): Promise<void> {
+  if (group.kind !== "private") return;
+  const membership = await findMembership(db, { groupId: group.id, userId });
+  if (membership !== undefined && isActiveMembership(membership, nowMs)) return;
+  throw new AppError("conflict", "Whoever asked is no member any more. They may come back with an invite.");
 }
 
 function entryOf(
