@@ -11,6 +11,7 @@ import {
   revokeAccessToken,
 } from "../store/access-token-store.ts";
 import { audit } from "../store/audit-store.ts";
+import { isLiveSignIn } from "../store/sign-in-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
 import { requireFresh } from "./sign-ins.ts";
 
@@ -27,7 +28,7 @@ type Deps = Pick<AccountsDeps, "database" | "now">;
  * Makes a personal access token. The secret is returned here and can never be read again. A token cannot make one: what a
  * script is given must not grow.
  *
- * @throws AppError `forbidden`, `confirmation_required`, `conflict` when there are too many, `invalid_request`
+ * @throws AppError `forbidden`, `unauthenticated`, `confirmation_required`, `conflict` when there are too many, `invalid_request`
  */
 export async function createAccessToken(
   { database, now }: Deps,
@@ -53,6 +54,7 @@ export async function createAccessToken(
     lastUsedAtMs: undefined,
   };
   await database.write(async ({ db }) => {
+    if (!(await isLiveSignIn(db, actor.via.id))) throw new AppError("unauthenticated");
     if ((await liveAccessTokensOf(db, actor.user.id, nowMs)) >= ACCESS_TOKENS.maxLive) {
       throw new AppError("conflict", `You have ${ACCESS_TOKENS.maxLive} tokens already. Revoke one first.`);
     }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Scope, UserActor } from "../identity/actor.ts";
+import { endSignInsOf } from "../store/sign-in-store.ts";
 import { ACCESS_TOKENS, createAccessToken, listAccessTokens, revokeOwnAccessToken } from "./access-tokens.ts";
 import { changePassword, ownAccount, renameSelf, requestChangeOfEmail } from "./account.ts";
 import { confirmSignIn, signInWithPassword } from "./password-sign-in.ts";
@@ -127,6 +128,18 @@ test("a token does what its scopes say, until it ends or is revoked", async () =
   await revokeOwnAccessToken(deps, ann, second.token.id);
   assert.equal(await byToken(accounts, second.secret), undefined);
   await assert.rejects(revokeOwnAccessToken(deps, ann, second.token.id), { code: "not_found" });
+});
+
+test("a sign-in that ended while it was asked makes no token", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  await accounts.user(EMAIL);
+  const ann = await accounts.as(await accounts.signIn(EMAIL));
+  await endSignInsOf(deps.database.db, ann.user.id, deps.now());
+
+  const making = createAccessToken(deps, ann, { name: "t", scopes: ["account"], expiresAtMs: undefined });
+
+  await assert.rejects(making, { code: "unauthenticated" });
 });
 
 test("a token never makes tokens, changes the password, the address or the second factor, or confirms itself", async () => {

@@ -101,6 +101,12 @@ export async function liveSignInsOf(
   return rows.map(toSignIn);
 }
 
+/** Whether a sign-in goes on: one that ended while its request ran must not make anything that outlives it. */
+export async function isLiveSignIn(db: Kysely<Schema>, id: string): Promise<boolean> {
+  const query = db.selectFrom("sign_ins").select("id").where("id", "=", id).where("ended_at_ms", "is", null);
+  return (await query.executeTakeFirst()) !== undefined;
+}
+
 /** Gives a live sign-in another secret, its user having shown who he is at `nowMs`. False: it is not live any more. */
 export async function renewSignIn(
   db: Kysely<Schema>,
