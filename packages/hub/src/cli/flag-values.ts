@@ -14,17 +14,23 @@ export function wholeNumberOf(flag: string, text: string): number {
   return Number(text);
 }
 
-const MS_OF: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 /** `--expires`: a day or time as ISO 8601 writes it, or how long from now, such as `30d`. @throws UsageError */
 export function expiryOf(text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined;
-  const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-  const unitMs = MS_OF[unit];
-  if (unitMs !== undefined) return nowMs + Number(count) * unitMs;
+  if (/^\d+[smhd]$/.test(text)) return nowMs + durationOf("expires", text);
   const atMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(atMs)) throw new UsageError("--expires is a day such as 2030-12-31, or a time from now such as 30d");
   return atMs;
+}
+
+const MS_OF: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** How long, such as `12h`, in milliseconds. @throws UsageError */
+export function durationOf(flag: string, text: string): number {
+  const [, count, unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  const unitMs = MS_OF[unit];
+  if (unitMs === undefined) throw new UsageError(`--${flag} is a number and one of s, m, h and d, such as 12h`);
+  return Number(count) * unitMs;
 }
 
 /** A time as lists show it, in UTC. */

@@ -1,5 +1,3 @@
-import { setTimeout as wait } from "node:timers/promises";
-
 import { deleteGroup, previewDeletion } from "../groups/delete-group.ts";
 import type { Standing } from "../groups/group-access.ts";
 import { createGroup, listGroups, transferGroup, updateGroup } from "../groups/groups.ts";
@@ -18,6 +16,7 @@ import { groupsOf, namedGroup, namedUser } from "./command-groups.ts";
 import { type Asked, noun } from "./command.ts";
 import { expiryOf, limitOf, shownText, shownTime } from "./flag-values.ts";
 import { table } from "./table.ts";
+import { untilNoticed } from "./until-noticed.ts";
 
 const FLAGS = {
   name: { type: "string" },
@@ -31,9 +30,6 @@ const FLAGS = {
 } as const;
 
 type AskedForGroups = Asked<typeof FLAGS>;
-
-/** Running hubs notice a change within this time (`Database.watch`). A command ends when its change holds everywhere. */
-const NOTICED_MS = 100;
 
 /** `tokilake groups …` */
 export const GROUPS = noun({
@@ -89,7 +85,7 @@ async function create(asked: AskedForGroups): Promise<void> {
     name: flags.name ?? slug,
     ownerId: owner?.id,
   });
-  await wait(NOTICED_MS);
+  await untilNoticed();
   output.stderr(`Made the ${group.kind} group ${slug} of ${owner?.email ?? "the operator"}.\n`);
   output.stdout(`${group.id}\n`);
 }
@@ -164,7 +160,7 @@ async function unban(asked: AskedForGroups): Promise<void> {
 
 /** Said when the change holds in running hubs, too. */
 async function done({ output }: AskedForGroups, text: string): Promise<void> {
-  await wait(NOTICED_MS);
+  await untilNoticed();
   output.stderr(`${text}\n`);
 }
 

@@ -1,5 +1,3 @@
-import { setTimeout as wait } from "node:timers/promises";
-
 import { normaliseEmail } from "../accounts/email.ts";
 import { OPERATOR } from "../identity/actor.ts";
 import {
@@ -16,15 +14,11 @@ import { keyById, type KeyRecord, keyRecords } from "../store/key-store.ts";
 import { userByEmail } from "../store/user-store.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
 import { noun, type Output } from "./command.ts";
+import { durationOf, expiryOf, limitOf, shownTime } from "./flag-values.ts";
 import { ago, table } from "./table.ts";
+import { untilNoticed } from "./until-noticed.ts";
 
 const MAX_NAME_LENGTH = 64;
-
-/** Keys shown when no `--limit` is given. */
-const DEFAULT_LIMIT = 1000;
-
-/** Running hubs notice a change within this time (`Database.watch`). A command ends when its change holds everywhere. */
-const NOTICED_MS = 100;
 
 /** After a rotation without `--overlap`: time to give the new secret to whatever uses the key. */
 const DEFAULT_OVERLAP_MS = 24 * 3_600_000;
@@ -98,7 +92,7 @@ export async function createKey(deps: KeysDeps, flags: KeysFlags, output: Output
       ...(kind === "worker" && flags.group !== undefined && { serveGroups: await groupIdsOf(deps, flags.group) }),
     },
   });
-  await wait(NOTICED_MS);
+  await untilNoticed();
   output.stderr(`Made the ${kind} key ${name} (${key.id}). It is shown only this once:\n`);
   output.stdout(`${secret}\n`);
 }
@@ -134,7 +128,7 @@ export async function revokeKey(deps: KeysDeps, idOrName: string, output: Output
     return;
   }
   await revoke(deps, OPERATOR, { keyId: key.id, version: undefined });
-  await wait(NOTICED_MS);
+  await untilNoticed();
   output.stderr(`Revoked the ${key.kind} key ${key.name} (${key.id}).\n`);
 }
 
@@ -143,7 +137,7 @@ export async function rotateKey(deps: KeysDeps, idOrName: string, flags: KeysFla
   const overlapMs = flags.overlap === undefined ? DEFAULT_OVERLAP_MS : durationOf("overlap", flags.overlap);
   const { id, name } = await keyNamed(deps, idOrName);
   const { secret, key } = await rotate(deps, OPERATOR, { keyId: id, version: undefined }, { overlapMs });
-  await wait(NOTICED_MS);
+  await untilNoticed();
   const until = key.previousUntilMs === undefined ? "no more" : `until ${new Date(key.previousUntilMs).toISOString()}`;
   output.stderr(`Rotated the ${key.kind} key ${name} (${id}). The old secret works ${until}. The new one:\n`);
   output.stdout(`${secret}\n`);
@@ -198,24 +192,6 @@ function listOf(text: string): string[] {
   return text.split(",").flatMap((each) => each.trim() || []);
 }
 
-/** @param text A day or time as ISO 8601 writes it, or how long from now: `30d`, `12h`. */
-function expiryOf(text: string | undefined, nowMs: number): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d+[smhd]$/.test(text)) return nowMs + durationOf("expires", text);
-  const atMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(atMs)) throw new UsageError("--expires is a day such as 2030-12-31, or a time from now such as 30d");
-  return atMs;
-}
-
-const MS_OF: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function durationOf(flag: string, text: string): number {
-  const [, count, unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  const unitMs = MS_OF[unit];
-  if (unitMs === undefined) throw new UsageError(`--${flag} is a number and one of s, m, h and d, such as 12h`);
-  return Number(count) * unitMs;
-}
-
 function kindOf(kind: string | undefined): KeyKind {
   if (kind === "api" || kind === "worker") return kind;
   const given = kind === undefined ? "is missing" : `cannot be ${JSON.stringify(kind)}`;
@@ -232,16 +208,9 @@ function nameOf(name: string | undefined): string {
   return trimmed;
 }
 
-function limitOf(limit: string | undefined): number {
-  if (limit === undefined) return DEFAULT_LIMIT;
-  if (!/^[1-9]\d{0,6}$/.test(limit)) throw new UsageError("--limit is a whole number from 1 to 9999999");
-  return Number(limit);
-}
-
 function rowOf(key: KeyRecord, nowMs: number): string[] {
-  const created = new Date(key.createdAtMs).toISOString().slice(0, 16).replace("T", " ");
   const lastUsed = key.lastUsedAtMs === undefined ? "never" : ago(key.lastUsedAtMs, nowMs);
-  return [key.id, key.kind, key.name, `${key.prefix}…`, created, lastUsed, statusOf(key, nowMs)];
+  return [key.id, key.kind, key.name, `${key.prefix}…`, shownTime(key.createdAtMs), lastUsed, statusOf(key, nowMs)];
 }
 
 function statusOf(key: KeyRecord, nowMs: number): string {

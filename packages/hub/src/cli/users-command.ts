@@ -1,5 +1,3 @@
-import { setTimeout as wait } from "node:timers/promises";
-
 import {
   changeRole,
   createUserAs,
@@ -19,6 +17,7 @@ import { UsageError } from "./cli-error.ts";
 import { type Asked, noun } from "./command.ts";
 import { limitOf, shownText, shownTime } from "./flag-values.ts";
 import { table } from "./table.ts";
+import { untilNoticed } from "./until-noticed.ts";
 
 const FLAGS = {
   name: { type: "string" },
@@ -29,9 +28,6 @@ const FLAGS = {
 } as const;
 
 type AskedForUsers = Asked<typeof FLAGS>;
-
-/** Running hubs notice a change within this time (`Database.watch`). A command ends when its change holds everywhere. */
-const NOTICED_MS = 100;
 
 const ROLES: readonly UserRole[] = ["root", "admin", "auditor", "user"];
 
@@ -84,7 +80,7 @@ async function createUser(asked: AskedForUsers): Promise<void> {
   const [email = ""] = words;
   const role = roleOf(flags.role ?? "user");
   const user = await createUserAs(asked, OPERATOR, { email, name: flags.name ?? "", role });
-  await wait(NOTICED_MS);
+  await untilNoticed();
   output.stderr(`Made the ${role} ${user.email} (${user.id}). Whoever opens this link chooses the password:\n`);
   output.stdout(`${await resetLinkOf(asked, user)}\n`);
 }
@@ -141,7 +137,7 @@ function named(asked: AskedForUsers): Promise<UserRecord> {
 
 /** Said when the change holds in running hubs, too. */
 async function done({ output }: AskedForUsers, text: string): Promise<void> {
-  await wait(NOTICED_MS);
+  await untilNoticed();
   output.stderr(`${text}\n`);
 }
 
