@@ -13,7 +13,7 @@ import { findGroup, findGroupBySlug } from "../store/group-store.ts";
 import { keyById, type KeyRecord, keyRecords } from "../store/key-store.ts";
 import { userByEmail } from "../store/user-store.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
-import { noun, type Output } from "./command.ts";
+import { type Asked, noun } from "./command.ts";
 import { durationOf, expiryOf, limitOf, shownTime } from "./flag-values.ts";
 import { ago, table } from "./table.ts";
 import { untilNoticed } from "./until-noticed.ts";
@@ -26,31 +26,35 @@ const DEFAULT_OVERLAP_MS = 24 * 3_600_000;
 /** Keys of one name that a message lists. */
 const MAX_NAMESAKES = 20;
 
+const FLAGS = {
+  kind: { type: "string" },
+  name: { type: "string" },
+  owner: { type: "string" },
+  group: { type: "string" },
+  expires: { type: "string" },
+  models: { type: "string" },
+  overlap: { type: "string" },
+  limit: { type: "string" },
+  json: { type: "boolean" },
+} as const;
+
+type AskedForKeys = Asked<typeof FLAGS>;
+
 /** `tokilake keys …` */
 export const KEYS = noun({
-  flags: {
-    kind: { type: "string" },
-    name: { type: "string" },
-    owner: { type: "string" },
-    group: { type: "string" },
-    expires: { type: "string" },
-    models: { type: "string" },
-    overlap: { type: "string" },
-    limit: { type: "string" },
-    json: { type: "boolean" },
-  },
+  flags: FLAGS,
   commands: {
     create: {
       flags: ["kind", "name", "owner", "group", "expires", "models"],
-      run: (asked) => createKey(asked, asked.flags, asked.output),
+      run: createKey,
     },
-    list: { flags: ["json", "limit", "owner"], run: (asked) => listKeys(asked, asked.flags, asked.output) },
+    list: { flags: ["json", "limit", "owner"], run: listKeys },
     rotate: {
       words: ["ID|NAME"],
       flags: ["overlap"],
-      run: (asked) => rotateKey(asked, asked.words[0] ?? "", asked.flags, asked.output),
+      run: rotateKey,
     },
-    revoke: { words: ["ID|NAME"], run: (asked) => revokeKey(asked, asked.words[0] ?? "", asked.output) },
+    revoke: { words: ["ID|NAME"], run: revokeKey },
   },
   help: `  tokilake keys create --kind api|worker --name NAME
       [--owner EMAIL] [--group SLUG] [--expires 30d|DATE] [--models a,b*]
@@ -63,33 +67,20 @@ export const KEYS = noun({
 `,
 });
 
-export interface KeysFlags {
-  readonly kind?: string | undefined;
-  readonly name?: string | undefined;
-  readonly json?: boolean | undefined;
-  readonly limit?: string | undefined;
-  /** The e-mail address of a user. */
-  readonly owner?: string | undefined;
-  /** A slug or id; of a worker key several, with commas between them. */
-  readonly group?: string | undefined;
-  readonly expires?: string | undefined;
-  readonly models?: string | undefined;
-  readonly overlap?: string | undefined;
-}
-
 /** `keys create`: the secret, alone, on stdout. */
-export async function createKey(deps: KeysDeps, flags: KeysFlags, output: Output): Promise<void> {
+async function createKey(asked: AskedForKeys): Promise<void> {
+  const { flags, output } = asked;
   const kind = kindOf(flags.kind);
   const name = nameOf(flags.name);
-  const { secret, key } = await create(deps, OPERATOR, {
+  const { secret, key } = await create(asked, OPERATOR, {
     kind,
     name,
-    ownerId: await ownerOf(deps, flags.owner),
-    ...(await groupsOf(deps, kind, flags)),
-    expiresAtMs: expiryOf(flags.expires, deps.now()),
+    ownerId: await ownerOf(asked, flags.owner),
+    ...(await groupsOf(asked, kind, flags)),
+    expiresAtMs: expiryOf(flags.expires, asked.now()),
     rules: {
       ...(flags.models !== undefined && { [kind === "api" ? "models" : "serveModels"]: listOf(flags.models) }),
-      ...(kind === "worker" && flags.group !== undefined && { serveGroups: await groupIdsOf(deps, flags.group) }),
+      ...(kind === "worker" && flags.group !== undefined && { serveGroups: await groupIdsOf(asked, flags.group) }),
     },
   });
   await untilNoticed();
@@ -98,10 +89,11 @@ export async function createKey(deps: KeysDeps, flags: KeysFlags, output: Output
 }
 
 /** `keys list`: the newest first. */
-export async function listKeys(deps: KeysDeps, flags: KeysFlags, output: Output): Promise<void> {
+async function listKeys(asked: AskedForKeys): Promise<void> {
+  const { flags, output } = asked;
   const limit = limitOf(flags.limit);
-  const ownerId = await ownerOf(deps, flags.owner);
-  const found = await list(deps, OPERATOR, { all: true, ownerId }, { limit: limit + 1 });
+  const ownerId = await ownerOf(asked, flags.owner);
+  const found = await list(asked, OPERATOR, { all: true, ownerId }, { limit: limit + 1 });
   const keys = found.slice(0, limit);
   if (flags.json === true) {
     output.stdout(`${JSON.stringify(keys.map(toJson), null, 2)}\n`);
@@ -109,7 +101,7 @@ export async function listKeys(deps: KeysDeps, flags: KeysFlags, output: Output)
     output.stderr("There are no keys yet. Make one: tokilake keys create --kind api --name NAME\n");
   } else {
     const headings = ["ID", "KIND", "NAME", "KEY", "CREATED", "LAST USED", "STATUS"];
-    const nowMs = deps.now();
+    const nowMs = asked.now();
     output.stdout(
       table(
         headings,
@@ -121,22 +113,24 @@ export async function listKeys(deps: KeysDeps, flags: KeysFlags, output: Output)
 }
 
 /** `keys revoke ID|NAME`. Revoking a key twice is not a mistake: a script may be run again. */
-export async function revokeKey(deps: KeysDeps, idOrName: string, output: Output): Promise<void> {
-  const key = await keyNamed(deps, idOrName);
+async function revokeKey(asked: AskedForKeys): Promise<void> {
+  const { output } = asked;
+  const key = await keyNamed(asked, asked.words[0] ?? "");
   if (key.revokedAtMs !== undefined) {
     output.stderr(`The key ${key.name} (${key.id}) was revoked before.\n`);
     return;
   }
-  await revoke(deps, OPERATOR, { keyId: key.id, version: undefined });
+  await revoke(asked, OPERATOR, { keyId: key.id, version: undefined });
   await untilNoticed();
   output.stderr(`Revoked the ${key.kind} key ${key.name} (${key.id}).\n`);
 }
 
 /** `keys rotate ID|NAME`: the new secret, alone, on stdout. The old one works for `--overlap` more. */
-export async function rotateKey(deps: KeysDeps, idOrName: string, flags: KeysFlags, output: Output): Promise<void> {
+async function rotateKey(asked: AskedForKeys): Promise<void> {
+  const { flags, output } = asked;
   const overlapMs = flags.overlap === undefined ? DEFAULT_OVERLAP_MS : durationOf("overlap", flags.overlap);
-  const { id, name } = await keyNamed(deps, idOrName);
-  const { secret, key } = await rotate(deps, OPERATOR, { keyId: id, version: undefined }, { overlapMs });
+  const { id, name } = await keyNamed(asked, asked.words[0] ?? "");
+  const { secret, key } = await rotate(asked, OPERATOR, { keyId: id, version: undefined }, { overlapMs });
   await untilNoticed();
   const until = key.previousUntilMs === undefined ? "no more" : `until ${new Date(key.previousUntilMs).toISOString()}`;
   output.stderr(`Rotated the ${key.kind} key ${name} (${id}). The old secret works ${until}. The new one:\n`);
@@ -169,7 +163,11 @@ async function ownerOf({ database }: KeysDeps, email: string | undefined): Promi
   throw new CommandError(`There is no user ${JSON.stringify(email)}. See which there are: tokilake users list`);
 }
 
-async function groupsOf(deps: KeysDeps, kind: KeyKind, flags: KeysFlags): Promise<Pick<KeyInput, "groupId">> {
+async function groupsOf(
+  deps: KeysDeps,
+  kind: KeyKind,
+  flags: AskedForKeys["flags"],
+): Promise<Pick<KeyInput, "groupId">> {
   if (kind === "worker" || flags.group === undefined) return {};
   const [groupId, ...more] = await groupIdsOf(deps, flags.group);
   if (more.length > 0) throw new UsageError("--group names one group of an API key");

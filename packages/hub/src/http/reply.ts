@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 
+import { latin1Of } from "../latin1.ts";
 import { dropBody, isStillSending } from "./early-answer.ts";
 import type { SseDialect } from "./error-body.ts";
 
@@ -170,8 +171,4 @@ export class Reply {
     if (this.#isEarly) all.push("connection", "close");
     this.#response.writeHead(status, all);
   }
-}
-
-function latin1Of(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }

@@ -1,3 +1,4 @@
+import { latin1Of } from "../latin1.ts";
 import type { AnswerReader } from "./held-answer.ts";
 import type { Passed } from "./sse-reader.ts";
 import { isRecord, parseJson, type Usage, usageOf } from "./usage.ts";
@@ -86,8 +87,4 @@ function usageInText(text: string): Usage | undefined {
   const found = USAGE.exec(text);
   const usage = found?.[1] === undefined ? undefined : parseJson(found[1]);
   return isRecord(usage) ? usageOf(usage) : undefined;
-}
-
-function latin1Of(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }

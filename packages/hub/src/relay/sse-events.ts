@@ -1,3 +1,5 @@
+import { latin1Of } from "../latin1.ts";
+
 /** An event that is longer is passed on in pieces and not looked at. Worst case: this much held for each open stream. */
 export const MAX_EVENT_BYTES = 256 * 1024;
 
@@ -112,10 +114,4 @@ function lastEventEnd(text: string): number {
   const crlf = text.lastIndexOf("\n\r\n");
   const cr = lf < 0 && crlf < 0 ? text.lastIndexOf("\r\r") : -1;
   return Math.max(lf < 0 ? 0 : lf + 2, crlf < 0 ? 0 : crlf + 3, cr < 0 ? 0 : cr + 2);
-}
-
-function latin1Of(bytes: Uint8Array): string {
-  // The tunnel gives Buffers; anything else is viewed as one, without a copy.
-  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString("latin1");
 }
