@@ -86,13 +86,6 @@ export class FrameCursor {
   }
 }
 
-export interface FrameHeader {
-  readonly type: number;
-  readonly flags: number;
-  readonly length: number;
-  readonly streamId: number;
-}
-
 /** Writes eight header bytes at `at`. `typeAndFlags` is `type << 8 | flags`: one number, as this runs for every frame. */
 export function writeFrameHeader(target: Buffer, at: number, typeAndFlags: number, streamId: number): void {
   target[at] = typeAndFlags >>> 8;

@@ -76,7 +76,7 @@ async function askUpgrade(url: URL, token: string): Promise<Answer> {
   });
 }
 
-/** The `error.message` of the hub's JSON, where there is one. */
+/** The `error.message` of the hub's JSON, where there is one. Nothing of it may move the cursor. */
 function messageOf(text: string): string {
-  return /"message"\s*:\s*"([^"\\]{1,200})"/.exec(text)?.[1] ?? "";
+  return /"message"\s*:\s*"([^"\\]{1,200})"/.exec(text)?.[1]?.replaceAll(/\p{Cc}/gu, " ") ?? "";
 }

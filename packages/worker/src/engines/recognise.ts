@@ -28,8 +28,3 @@ export async function recognise(probe: EngineProbe): Promise<RecognisedEngine | 
   }
   return best;
 }
-
-/** The engine that an owner's `backend_type` means, as far as we know more of it than the OpenAI API. */
-export function engineByName(name: string): EngineKind {
-  return ENGINES.find((kind) => kind.name === name) ?? openAiCompatible;
-}
