@@ -136,6 +136,7 @@ function versionOf(ifMatch: string | undefined): number {
 
 function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
+  if (reply.raw.destroyed) gone.abort();
   reply.raw.once("close", () => gone.abort());
   return gone.signal;
 }

@@ -153,6 +153,30 @@ test("a stream follows what its user may see, and ends when rights or sign-in do
   assert.equal(await next(other), 'event: end\ndata: {"reason":"signed-out"}\n\n');
 });
 
+test("what streams may see is asked for by one round at a time, and again for what changed meanwhile", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  using hub = openHub();
+  const answers: ((viewer: Viewer) => void)[] = [];
+  const refresh = (): Promise<Viewer> => new Promise((resolve) => answers.push(resolve));
+  hub.subscribe({ viewer: ADA, refresh, lastEventId: undefined });
+  const changed = async (): Promise<void> => {
+    hub.recheckSoon();
+    context.mock.timers.tick(EVENT_LIMITS.recheckMs);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+
+  await changed();
+  await changed();
+  assert.equal(answers.length, 1);
+  answers[0]?.(ADA);
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  context.mock.timers.tick(EVENT_LIMITS.recheckMs);
+  await new Promise((resolve) => setImmediate(resolve));
+
+  assert.equal(answers.length, 2);
+});
+
 test("a quiet stream has a comment now and then", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
   using hub = openHub();

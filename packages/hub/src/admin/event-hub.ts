@@ -56,6 +56,9 @@ export class EventHub implements Disposable {
   #lastNumber = 0;
   #keepAlive: NodeJS.Timeout | undefined;
   #recheck: NodeJS.Timeout | undefined;
+  /** A round runs: one at a time, as an older answer must not come after a newer one. */
+  #isRechecking = false;
+  #isStale = false;
   #isClosed = false;
 
   /** @param run Different each time the hub starts. */
@@ -104,7 +107,9 @@ export class EventHub implements Disposable {
 
   /** The database changed: perhaps what somebody may see, too. */
   recheckSoon(): void {
-    if (this.#subscriptions.size === 0) return;
+    if (this.#subscriptions.size === 0 || this.#isClosed) return;
+    this.#isStale = this.#isRechecking;
+    if (this.#isRechecking) return;
     this.#recheck ??= setTimeout(() => void this.#recheckAll(), EVENT_LIMITS.recheckMs).unref();
   }
 
@@ -129,8 +134,8 @@ export class EventHub implements Disposable {
   }
 
   async #recheckAll(): Promise<void> {
-    // What changes from here on asks for another round.
     this.#recheck = undefined;
+    this.#isRechecking = true;
     for (const subscription of this.#subscriptions) {
       try {
         await subscription.recheck();
@@ -141,6 +146,9 @@ export class EventHub implements Disposable {
       // A thousand look-ups in a row would hold up requests.
       await new Promise((resolve) => setImmediate(resolve));
     }
+    this.#isRechecking = false;
+    // What changed meanwhile may have been read before it did.
+    if (this.#isStale) this.recheckSoon();
   }
 }
 

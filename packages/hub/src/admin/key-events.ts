@@ -1,6 +1,9 @@
 import type { AccessStore, KeyAccess } from "../store/access-store.ts";
 import type { EventHub } from "./event-hub.ts";
 
+/** After the database failed, until the next look. */
+const RETRY_MS = 1_000;
+
 const PAGE = 500;
 
 /** Tells of keys that were made or changed, by this process or another one, to their owners. */
@@ -14,6 +17,8 @@ export class KeyEvents implements Disposable {
   #revision: number | undefined;
   #isLooking = false;
   #hasChanged = false;
+  #isClosed = false;
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(
     events: EventHub,
@@ -30,25 +35,32 @@ export class KeyEvents implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     this.#stop();
+    clearTimeout(this.#retry);
   }
 
   /** One look at a time; what changes during one is looked at afterwards. */
   #onChange(): void {
     this.#hasChanged = true;
-    if (this.#isLooking) return;
-    this.#isLooking = true;
-    void this.#lookAll()
-      .catch(this.#onFailure)
-      .finally(() => {
-        this.#isLooking = false;
-      });
+    if (!this.#isLooking) void this.#lookAll();
   }
 
+  /** Never rejects. */
   async #lookAll(): Promise<void> {
-    while (this.#hasChanged) {
-      this.#hasChanged = false;
-      await this.#look();
+    clearTimeout(this.#retry);
+    this.#isLooking = true;
+    try {
+      while (this.#hasChanged && !this.#isClosed) {
+        this.#hasChanged = false;
+        await this.#look();
+      }
+    } catch (thrown) {
+      this.#onFailure(thrown);
+      if (!this.#isClosed) this.#retry = setTimeout(() => this.#onChange(), RETRY_MS).unref();
+    } finally {
+      // In the same turn as the last look at what changed: a change in between would be seen by nobody.
+      this.#isLooking = false;
     }
   }
 

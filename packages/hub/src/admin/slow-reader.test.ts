@@ -34,3 +34,21 @@ test("a client that takes nothing for a minute is cut off, one that takes a litt
   client.destroy();
   server.close();
 });
+
+test("an answer whose client is gone already is not watched", async (context) => {
+  context.mock.timers.enable({ apis: ["setInterval"] });
+  const answering = Promise.withResolvers<ServerResponse>();
+  const server = createServer((_request, response) => answering.resolve(response)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  // Nothing else listens on a path here.
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  client.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  const response = await answering.promise;
+  client.destroy();
+  await once(response, "close");
+
+  cutSlowReader(response);
+
+  assert.equal(response.listenerCount("drain"), 0);
+  server.close();
+});

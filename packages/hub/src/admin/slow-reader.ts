@@ -9,6 +9,8 @@ export const SLOW_READER = {
 
 /** Breaks the connection when its client stops reading, so that it holds no memory for ever. Ends with the answer. */
 export function cutSlowReader(response: ServerResponse): void {
+  // Its end was told already: nobody would stop the timer.
+  if (response.destroyed || response.closed) return;
   let stalledLooks = 0;
   const timer = setInterval(() => {
     stalledLooks = response.writableNeedDrain ? stalledLooks + 1 : 0;

@@ -30,6 +30,7 @@ export class UsageEvents implements Disposable {
   readonly #onFailure: (thrown: unknown) => void;
   #totals = new Map<string, Totals>();
   #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(events: EventHub, db: Kysely<Schema>, onFailure: (thrown: unknown) => void) {
     this.#events = events;
@@ -50,15 +51,32 @@ export class UsageEvents implements Disposable {
     totals.inputTokens += record.inputTokens ?? 0;
     totals.outputTokens += record.outputTokens ?? 0;
     this.#totals.set(id, totals);
-    this.#timer ??= setTimeout(() => void this.#tell().catch(this.#onFailure), USAGE_EVENT_LIMITS.everyMs).unref();
+    this.#tellSoon();
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
   }
 
-  async #tell(): Promise<void> {
+  /** The timer stands for the telling, too, so that a slow database has one at a time to answer. */
+  #tellSoon(): void {
+    if (this.#isClosed) return;
+    this.#timer ??= setTimeout(() => void this.#tellAndGoOn(), USAGE_EVENT_LIMITS.everyMs).unref();
+  }
+
+  /** Never rejects. */
+  async #tellAndGoOn(): Promise<void> {
+    try {
+      await this.#tell();
+    } catch (thrown) {
+      this.#onFailure(thrown);
+    }
     this.#timer = undefined;
+    if (this.#totals.size > 0) this.#tellSoon();
+  }
+
+  async #tell(): Promise<void> {
     const told = [...this.#totals.values()];
     this.#totals = new Map();
     const owners = await ownersOfKeys(this.#db, [...new Set(told.map(({ keyId }) => keyId))]);
