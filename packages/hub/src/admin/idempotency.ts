@@ -72,7 +72,10 @@ export async function answerOnce(
       break;
   }
   const answer = await act().catch(async (thrown: unknown) => {
-    await forgetAnswer(deps.db, request.id);
+    await forgetAnswer(deps.db, request.id).catch((error: unknown) => {
+      // The caller is to hear why it failed; after a minute the key is free in any case.
+      deps.log.error({ error }, "an Idempotency-Key could not be given back");
+    });
     throw thrown;
   });
   await keepAnswer(deps.db, request.id, encrypted(create, request.id, answer)).catch((error: unknown) => {
