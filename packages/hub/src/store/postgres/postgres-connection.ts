@@ -21,6 +21,8 @@ export function connectionConfig(url: string, options: StoreOptions): pg.ClientC
     application_name: "tokilake",
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    // A line that dies without a word after the query went out: the server's own limit would never be heard.
+    query_timeout: STATEMENT_TIMEOUT_MS + CONNECT_TIMEOUT_MS,
     lock_timeout: options.busyTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
     keepAlive: true,
