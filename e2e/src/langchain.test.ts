@@ -105,14 +105,15 @@ test("LangChain's errors at the hub", async (t) => {
   await using system = await System.start(t);
 
   await t.test("an engine that breaks off in the middle is an error of the stream, not its end", async () => {
-    const chat = simulatedChat(system.access, { cutAfter: 5 });
+    const chat = simulatedChat(system.access, { cutAfter: 5, intervalMs: 10 });
     let text = "";
 
     await assert.rejects(async () => {
       for await (const piece of await chat.stream("Go on.")) text += piece.text;
     });
 
-    assert.equal(text, simulatedText(5));
+    // What the engine wrote right before it broke off may be lost with its socket, so the last pieces may be missing.
+    assert.ok(simulatedText(5).startsWith(text), text);
   });
 
   await t.test("a wrong key is raised with status 401", async () => {
