@@ -337,6 +337,19 @@ test("when an old secret's time is over, the tunnels that it opened end; those o
   await assert.rejects(world.serve("bob", { name: "again" }), /auth/);
 });
 
+test("a tunnel that was open before its key was rotated ends with the old secret, at once when that has no more time", async () => {
+  await using world = await startAccessHub();
+  const byOld = await serveForEver(world, "bob", { name: "old", models: ["m"] });
+  const running = await world.ask("sk-zoe", { model: "m", stream: true });
+  const ended = resetOf(await byOld.begun());
+
+  world.store.key("wk-bob", { ownerId: "bob", hash: hashOfSecret("wk-bob-new"), previous: undefined });
+  await ended;
+
+  assert.match(await running.text(), /"code":"worker_lost"/);
+  await assert.rejects(world.serve("bob", { name: "again" }), /auth/);
+});
+
 test("a client key at the tunnel and a worker key at the API open nothing", async () => {
   await using world = await startAccessHub();
   await world.serve("bob");

@@ -154,7 +154,7 @@ export class Fleet {
     const message = KEY_ENDS[reason];
     for (const session of this.#workers.keys()) {
       const { identity } = session;
-      if (identity.keyId !== keyId || (reason === "rotated" && !identity.isByOldSecret)) continue;
+      if (identity.keyId !== keyId || (reason === "rotated" && !identity.isRotatedAway)) continue;
       session.close("revoked", message);
     }
   }

@@ -171,8 +171,13 @@ export class KeyEntry implements Principal {
     return (workers ?? owners ?? excludeWorkers ?? excludeOwners) === undefined ? undefined : this.rules;
   }
 
-  get isByOldSecret(): boolean {
+  get isRotatedAway(): boolean {
     return false;
+  }
+
+  /** Whether the secret with that hash is the key's, or the one before, and its time is not over. */
+  hasSecret(hash: string, nowMs: number): boolean {
+    return hash === this.hash || (hash === this.previous?.hash && this.previous.untilMs > nowMs);
   }
 
   memberOf(groupId: string): Member | undefined {
@@ -191,8 +196,8 @@ export class KeyEntry implements Principal {
   }
 }
 
-/** The key as whoever uses its old secret has it: the same in everything else, now and later. */
-export function byOldSecret(key: KeyEntry): Principal {
+/** The key as a tunnel has it that one of its secrets opened: the same in everything else, now and later. */
+export function openedBy(key: KeyEntry, hash: string, now: () => number): Principal {
   // Its own properties are read through the prototype, so that they follow the database, too.
-  return Object.create(key, { isByOldSecret: { value: true } }) as Principal;
+  return Object.create(key, { isRotatedAway: { get: () => !key.hasSecret(hash, now()) } }) as Principal;
 }

@@ -180,24 +180,61 @@ test("after a rotation both secrets open the door until the old one's time is ov
   assert.deepEqual(atLast, ["unknown", "unknown", "known"]);
 });
 
-test("a worker that came by the old secret is told from others, and is told of its end", async (context) => {
+test("a worker that came by a secret that is rotated away is told of its end, whichever secret it was at the time", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout", "Date"], now: AN_HOUR });
   using store = someStore();
-  const old = { hash: hashOfSecret("wk-old"), untilMs: AN_HOUR + 1_000 };
-  store.key("wk-new", { previous: old });
+  store.key("wk-a");
   using directory = await opened(store, new SilentLog(), Date.now);
   const told = listen(directory);
+  const before = principalOf(directory, "wk-a", "worker");
 
-  const byOld = principalOf(directory, "wk-old", "worker");
-  const byNew = principalOf(directory, "wk-new", "worker");
-  store.key("wk-new", { previous: old, name: "renamed" });
+  const old = { hash: hashOfSecret("wk-a"), untilMs: AN_HOUR + 1_000 };
+  store.key("wk-a", { hash: hashOfSecret("wk-b"), previous: old, name: "renamed" });
   await settled();
+  const byOld = principalOf(directory, "wk-a", "worker");
+  const byNew = principalOf(directory, "wk-b", "worker");
+  const during = [before, byOld, byNew].map(({ isRotatedAway }) => isRotatedAway);
+  told.length = 0;
   context.mock.timers.tick(1_000);
 
-  assert.deepEqual([byOld.isByOldSecret, byNew.isByOldSecret], [true, false]);
-  assert.deepEqual([byOld.keyId, byOld.name, byOld.allowsModel("m")], ["wk-new", "renamed", true]);
-  assert.equal(told.includes("wk-new all rotated"), true);
-  assert.equal(outcomeOf(directory, "wk-old", "worker"), "rotated");
+  assert.deepEqual(during, [false, false, false]);
+  assert.deepEqual(
+    [before, byOld, byNew].map(({ isRotatedAway }) => isRotatedAway),
+    [true, true, false],
+  );
+  assert.deepEqual(told, ["wk-a all rotated"]);
+  assert.deepEqual([byOld.keyId, byOld.name, byOld.allowsModel("m")], ["wk-a", "renamed", true]);
+  assert.equal(outcomeOf(directory, "wk-a", "worker"), "rotated");
+});
+
+test("a rotation without overlap, and the second of two, end the tunnels of a secret at once", async () => {
+  using store = someStore();
+  store.key("wk-a");
+  using directory = await opened(store);
+  const told = listen(directory);
+  const first = principalOf(directory, "wk-a", "worker");
+
+  const overlapping = { hash: hashOfSecret("wk-a"), untilMs: 2 * AN_HOUR };
+  store.key("wk-a", { hash: hashOfSecret("wk-b"), previous: overlapping });
+  await settled();
+  const second = principalOf(directory, "wk-b", "worker");
+  const afterOne = [first, second].map(({ isRotatedAway }) => isRotatedAway);
+  store.key("wk-a", { hash: hashOfSecret("wk-c"), previous: { hash: hashOfSecret("wk-b"), untilMs: 2 * AN_HOUR } });
+  await settled();
+  const afterTwo = [first, second].map(({ isRotatedAway }) => isRotatedAway);
+  store.key("wk-a", { hash: hashOfSecret("wk-d"), previous: undefined });
+  await settled();
+
+  assert.deepEqual(
+    [afterOne, afterTwo],
+    [
+      [false, false],
+      [true, false],
+    ],
+  );
+  assert.equal(second.isRotatedAway, true);
+  assert.deepEqual(directory.groupsToServe(second, undefined), []);
+  assert.deepEqual(told, ["wk-a all rotated", "wk-a all rotated", "wk-a all rotated"]);
 });
 
 test("whatever ends a key is told once, with the reason, and what does not end it is not told", async () => {
@@ -562,7 +599,7 @@ function someWorker(keyId: string): Principal {
     userId: undefined,
     groupIds: [],
     limits: undefined,
-    isByOldSecret: false,
+    isRotatedAway: false,
     pins: undefined,
     memberOf: () => undefined,
     allowsModel: () => true,

@@ -2,14 +2,7 @@ import type { Log } from "../observe/log.ts";
 import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
 import type { KeyKind } from "../store/access-schema.ts";
 import type { AccessStore, GroupAccess, KeyAccess, MembershipAccess, UserAccess } from "../store/access-store.ts";
-import {
-  byOldSecret,
-  GroupEntry,
-  KeyEntry,
-  type MembershipEntry,
-  type OldSecret,
-  UserEntry,
-} from "./access-entries.ts";
+import { GroupEntry, KeyEntry, type MembershipEntry, type OldSecret, openedBy, UserEntry } from "./access-entries.ts";
 import { AccessFollower, type AccessTaker } from "./access-follower.ts";
 import { AddressLists } from "./address-lists.ts";
 import { DueTimes } from "./due-times.ts";
@@ -92,13 +85,13 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
     const denial =
       key.kind === kind ? this.#denialOf(key, isOld ? key.previous : undefined, nowMs, addressOf) : "wrong-kind";
     if (denial !== undefined) return { outcome: denial };
-    return { outcome: "known", principal: isOld && kind === "worker" ? byOldSecret(key) : key };
+    return { outcome: "known", principal: kind === "worker" ? openedBy(key, hash, this.#now) : key };
   }
 
   groupsToServe(worker: Principal, named: readonly string[] | undefined): readonly string[] {
     const key = this.#keys.get(worker.keyId);
     const nowMs = this.#now();
-    if (key === undefined || endOf(key, nowMs) !== undefined) return [];
+    if (key === undefined || worker.isRotatedAway || endOf(key, nowMs) !== undefined) return [];
     const { owner, rules } = key;
     const found = owner.memberships.filter((each) => each.provides(nowMs)).map(({ group }) => group);
     if (owner.isOperator) {
@@ -182,8 +175,19 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
   takeKey(row: KeyAccess): void {
     const known = this.#keys.get(row.id);
     if (known === undefined) this.#assign(this.#newKey(row), row);
-    else this.#telling([known], () => this.#assign(known, row));
+    else this.#change(known, row);
     if (row.kind === "worker") this.#workerChanged.tell(row.id);
+  }
+
+  #change(key: KeyEntry, row: KeyAccess): void {
+    const isRotated = key.hash !== row.hash;
+    this.#telling([key], () => this.#assign(key, row));
+    // The secret from before may have ended with it, and the one before that has: tunnels that those opened are told apart.
+    if (isRotated && key.kind === "worker") this.#tellRotated(key);
+  }
+
+  #tellRotated({ keyId }: KeyEntry): void {
+    this.#ended.tell({ keyId, groupId: undefined, reason: "rotated" });
   }
 
   #newKey({ id, kind, ownerId }: KeyAccess): KeyEntry {
@@ -252,10 +256,7 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
   }
 
   #onDue(item: KeyEntry | MembershipEntry | OldSecret): void {
-    if ("untilMs" in item) {
-      this.#ended.tell({ keyId: item.key.keyId, groupId: undefined, reason: "rotated" });
-      return;
-    }
+    if ("untilMs" in item) return this.#tellRotated(item.key);
     const beforeMs = (item.expiresAtMs ?? 0) - 1;
     if (item instanceof KeyEntry) return this.#telling([item], () => {}, beforeMs);
     this.#telling(keysOf(item), () => (item.isOver = true), beforeMs);

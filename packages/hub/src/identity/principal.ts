@@ -18,8 +18,8 @@ export interface Principal {
   readonly groupIds: readonly string[];
   /** The key's own limits; undefined: none. */
   readonly limits: MemberLimits | undefined;
-  /** It was shown by the secret from before its last rotation. Only told apart of worker keys, whose tunnels stay open. */
-  readonly isByOldSecret: boolean;
+  /** The secret that it was shown by is good no more: the key was rotated. Only told of worker keys, whose tunnels stay open. */
+  readonly isRotatedAway: boolean;
   /** Which workers its owner wants; undefined: any. */
   readonly pins: Pins | undefined;
   /** The owner as a member of one of `groupIds`: the same object for all of their keys. undefined: nobody limits the operator. */
@@ -69,7 +69,7 @@ export interface KeyEnd {
   readonly keyId: string;
   /** Only what runs in this group ends: the key itself is good. undefined: all of it. */
   readonly groupId: string | undefined;
-  /** `rotated`: only tunnels that were opened by the old secret end. */
+  /** `rotated`: only tunnels that a secret opened which is good no more end (`Principal.isRotatedAway`). */
   readonly reason: EndReason;
 }
 

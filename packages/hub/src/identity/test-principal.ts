@@ -10,7 +10,7 @@ export function testPrincipal(keyId: string, more: Partial<Principal> = {}): Pri
     userId: undefined,
     groupIds: [OPERATOR_GROUP_ID],
     limits: undefined,
-    isByOldSecret: false,
+    isRotatedAway: false,
     pins: undefined,
     memberOf: () => undefined,
     allowsModel: () => true,
