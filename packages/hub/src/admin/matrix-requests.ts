@@ -1,3 +1,4 @@
+import { insertClaims } from "../store/model-claim-store.ts";
 import type { PersonName, Scene } from "./matrix-scene.ts";
 
 /** What is sent to a route. */
@@ -206,6 +207,5 @@ async function linkedAccountOf({ admin, people, groupId }: Scene): Promise<strin
 }
 
 async function claim({ admin, people, groupId }: Scene): Promise<void> {
-  const row = { group_id: groupId, model: "llama", owner_id: people.provider.id, also: "[]", claimed_at_ms: 1 };
-  await admin.database.db.insertInto("model_claims").values(row).execute();
+  await insertClaims(admin.database.db, { groupId, ownerId: people.provider.id }, ["llama"], 1);
 }

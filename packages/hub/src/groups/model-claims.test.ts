@@ -4,10 +4,14 @@ import { test } from "node:test";
 import type { UserActor } from "../identity/actor.ts";
 import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
 import { findGroup, type GroupRecord } from "../store/group-store.ts";
+import { insertClaims } from "../store/model-claim-store.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import { leaveGroup, removeMember, updateMember } from "./members.ts";
 import { allowModel, ANYBODY, type Claimed, claimModels, listClaims, releaseModel } from "./model-claims.ts";
 import { codeOf, openTestGroups, type TestGroups } from "./test-groups.ts";
+
+/** What is said to who may not serve there. */
+const NOTHING: Claimed = { allowed: [], taken: [], tooMany: [], misleading: [] };
 
 test("the first to serve a name keeps it, also while their worker is away", async () => {
   await using story = await openStory();
@@ -16,9 +20,9 @@ test("the first to serve a name keeps it, also while their worker is away", asyn
   const bob = await story.claim("user_bob", ["qwen", "phi"]);
   const adaAgain = await story.claim("user_ada", ["llama", "phi"]);
 
-  assert.deepEqual(ada, { allowed: ["llama", "qwen"], taken: [], tooMany: [] });
-  assert.deepEqual(bob, { allowed: ["phi"], taken: ["qwen"], tooMany: [] });
-  assert.deepEqual(adaAgain, { allowed: ["llama"], taken: ["phi"], tooMany: [] });
+  assert.deepEqual(ada, { allowed: ["llama", "qwen"], taken: [], tooMany: [], misleading: [] });
+  assert.deepEqual(bob, { allowed: ["phi"], taken: ["qwen"], tooMany: [], misleading: [] });
+  assert.deepEqual(adaAgain, { allowed: ["llama"], taken: ["phi"], tooMany: [], misleading: [] });
 });
 
 test("of two who claim a name at once one gets it", async () => {
@@ -121,7 +125,7 @@ test("who may serve no more keeps no names: removed, gone, a mere member, or run
     // What nobody did to the membership shows when somebody else wants the name.
     const left = await listClaims(groups, ada, group.id, { limit: 10 });
     assert.equal(left.length, end === "expired" || end === "disabled" ? 1 : 0, end);
-    assert.deepEqual(await story.claim("user_bob", ["llama"]), { allowed: [], taken: ["llama"], tooMany: [] }, end);
+    assert.deepEqual(await story.claim("user_bob", ["llama"]), NOTHING, end);
     assert.deepEqual((await story.claim("user_ada", ["llama"])).allowed, ["llama"], end);
   }
 });
@@ -149,7 +153,7 @@ test("the operator's workers claim in the operator's groups, and in no others", 
   assert.deepEqual((await claim(OPERATOR_GROUP_ID, undefined)).allowed, ["llama"]);
   assert.deepEqual((await claim(OPERATOR_GROUP_ID, undefined)).allowed, ["llama"]);
   assert.deepEqual((await claim(OPERATOR_GROUP_ID, "user_admin")).taken, ["llama"]);
-  assert.deepEqual((await claim(group.id, undefined)).taken, ["llama"]);
+  assert.deepEqual(await claim(group.id, undefined), NOTHING);
 });
 
 test("members see whose names they are", async () => {
@@ -168,6 +172,41 @@ test("members see whose names they are", async () => {
   );
   const cyd = await groups.user("cyd");
   assert.equal(await codeOf(listClaims(groups, cyd, group.id, { limit: 10 })), "not_found");
+});
+
+test("names that differ in case, width or form are one name, in whatever spelling their keeper has it", async () => {
+  await using story = await openStory();
+  const { groups, ada, group } = story;
+
+  const ada1 = await story.claim("user_ada", ["Llama3:8B", "ﬁne"]);
+  const bob = await story.claim("user_bob", ["llama3:8b", "LLAMA3:8B", "ｌｌａｍａ３：８ｂ", "fine", "llama3"]);
+  const ada2 = await story.claim("user_ada", ["llama3:8b", "Llama3:8B", "qwen", "QWEN"]);
+
+  assert.deepEqual(ada1.allowed, ["Llama3:8B", "ﬁne"]);
+  assert.deepEqual([bob.allowed, bob.taken.length], [["llama3"], 4]);
+  assert.deepEqual(ada2.allowed, ["llama3:8b", "Llama3:8B", "qwen", "QWEN"]);
+  const kept = async (): Promise<readonly string[]> =>
+    (await listClaims(groups, ada, group.id, { limit: 10 })).map(({ model }) => model);
+  assert.deepEqual(await kept(), ["ﬁne", "llama3", "Llama3:8B", "qwen"]);
+  // By any spelling others are let in, and the name is freed.
+  await allowModel(groups, ada, { groupId: group.id, model: "LLAMA3:8b", also: ["user_bob"] });
+  assert.deepEqual((await story.claim("user_bob", ["llama3:8B"])).allowed, ["llama3:8B"]);
+  await releaseModel(groups, ada, { groupId: group.id, model: "llama3:8b" });
+  assert.deepEqual(await kept(), ["ﬁne", "llama3", "qwen"]);
+});
+
+test("a name that misleads is not claimed, nor written for; one that is claimed already stays", async () => {
+  await using story = await openStory();
+  const { db } = story.groups.database;
+  await insertClaims(db, { groupId: story.group.id, ownerId: "user_ada" }, ["gpt-\u043ess"], 1);
+  const before = await db.selectFrom("meta").selectAll().execute();
+
+  const ada = await story.claim("user_ada", ["gpt-\u043ess", "ll\u0430ma"]);
+  const bob = await story.claim("user_bob", ["gpt-\u043ess"]);
+
+  assert.deepEqual(ada, { allowed: ["gpt-\u043ess"], taken: [], tooMany: [], misleading: ["ll\u0430ma"] });
+  assert.deepEqual(bob.taken, ["gpt-\u043ess"]);
+  assert.deepEqual(await db.selectFrom("meta").selectAll().execute(), before);
 });
 
 interface Story extends AsyncDisposable {

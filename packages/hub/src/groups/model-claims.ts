@@ -2,6 +2,7 @@ import type { Kysely } from "kysely";
 
 import { AppError } from "../errors.ts";
 import type { Actor } from "../identity/actor.ts";
+import { foldedModelName, isMisleadingModelName } from "../model-name.ts";
 import { audit, type AuditEntry } from "../store/audit-store.ts";
 import { touchGroup } from "../store/group-store.ts";
 import { findMembership, isActiveMembership } from "../store/membership-store.ts";
@@ -39,13 +40,18 @@ export interface Claimed {
   readonly taken: readonly string[];
   /** The owner keeps as many names in the group as they may. */
   readonly tooMany: readonly string[];
+  /** They are not what they look like: see {@link isMisleadingModelName}. */
+  readonly misleading: readonly string[];
 }
+
+const NOTHING: Claimed = { allowed: [], taken: [], tooMany: [], misleading: [] };
 
 /**
  * Which of its model names an owner's worker may serve in a group. The first to serve a name keeps it, also while their workers
- * are away; others are let in by the group's owner alone. A name whose keeper may serve there no more is free.
+ * are away; others are let in by the group's owner alone. A name whose keeper may serve there no more is free. Names that differ in
+ * case, width or form alone are one name, in all spellings; one that misleads is not claimed anew.
  *
- * One read when nothing is new. Nothing is allowed to who may not serve there at all.
+ * One read when nothing is new. Of who may not serve there at all no name is in any of the lists.
  */
 export async function claimModels(deps: GroupsDeps, asked: ClaimAsked): Promise<Claimed> {
   const { database } = deps;
@@ -53,20 +59,19 @@ export async function claimModels(deps: GroupsDeps, asked: ClaimAsked): Promise<
   const nowMs = deps.now();
   const models = [...new Set(asked.models)];
   if (!(await mayServe(database.db, { userId: ownerId, groupId }, nowMs))) {
-    return { allowed: [], taken: models, tooMany: [] };
+    return NOTHING;
   }
   const claims = await findClaims(database.db, groupId, models);
-  const isNew = claims.length < models.length || (await deadOf(database.db, claims, ownerId, nowMs)).length > 0;
+  const isNew = freshOf(models, claims).length > 0 || (await deadOf(database.db, claims, ownerId, nowMs)).length > 0;
   if (!isNew) return decided({ ...asked, models }, claims);
   return database.write(async ({ db }) => {
     for (const { model } of await deadOf(db, await findClaims(db, groupId, models), ownerId, nowMs)) {
       await deleteClaims(db, { groupId, model });
     }
     const key = { groupId, ownerId: ownerId ?? "" };
-    const known = new Set((await findClaims(db, groupId, models)).map(({ model }) => model));
+    const fresh = freshOf(models, await findClaims(db, groupId, models));
     const room = Math.max(0, GROUP_LIMITS.maxClaimsPerOwner - (await countClaims(db, key)));
-    const fresh = models.filter((model) => !known.has(model)).slice(0, room);
-    await insertClaims(db, key, fresh, nowMs);
+    await insertClaims(db, key, fresh.slice(0, room), nowMs);
     return decided({ ...asked, models }, await findClaims(db, groupId, models));
   });
 }
@@ -134,18 +139,26 @@ export async function releaseModel(
   });
 }
 
+/** Names that could be claimed now, each in one spelling. */
+function freshOf(models: readonly string[], claims: readonly ModelClaim[]): readonly string[] {
+  const known = new Set(claims.map(({ model }) => foldedModelName(model)));
+  return models.filter((model) => {
+    const folded = foldedModelName(model);
+    if (known.has(folded) || isMisleadingModelName(model)) return false;
+    known.add(folded);
+    return true;
+  });
+}
+
 function decided({ ownerId = "", models }: ClaimAsked, claims: readonly ModelClaim[]): Claimed {
-  const byModel = new Map(claims.map((claim) => [claim.model, claim]));
-  const allowed: string[] = [];
-  const taken: string[] = [];
-  const tooMany: string[] = [];
+  const byName = new Map(claims.map((claim) => [foldedModelName(claim.model), claim]));
+  const lists: Record<keyof Claimed, string[]> = { allowed: [], taken: [], tooMany: [], misleading: [] };
   for (const model of models) {
-    const claim = byModel.get(model);
-    if (claim === undefined) tooMany.push(model);
-    else if (lets(claim, ownerId)) allowed.push(model);
-    else taken.push(model);
+    const claim = byName.get(foldedModelName(model));
+    if (claim !== undefined) lists[lets(claim, ownerId) ? "allowed" : "taken"].push(model);
+    else lists[isMisleadingModelName(model) ? "misleading" : "tooMany"].push(model);
   }
-  return { allowed, taken, tooMany };
+  return lists;
 }
 
 /** "" is the operator, whom nobody names: let in with everybody, or as the one who keeps it. */

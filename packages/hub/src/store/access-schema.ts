@@ -179,7 +179,10 @@ export interface AccessSchema {
   /** Whose model name it is within a group: the first to serve it, as long as the group's owner does not say otherwise. */
   model_claims: {
     group_id: string;
+    /** As it was written first. */
     model: string;
+    /** `foldedModelName` of it: names that look the same are one. */
+    folded: string;
     /** "" for the operator. */
     owner_id: string;
     /** JSON array of user ids (or "*") that may serve the name as well. */

@@ -39,6 +39,27 @@ export function modelClaimStoreContract(
     assert.deepEqual(await findClaims(db, "group_friends", []), []);
   });
 
+  test(`${name}: a name is one in all its spellings`, async () => {
+    await using store = await openWithGroups(open);
+    const { db } = store.database;
+
+    await insertClaims(db, ADA, ["Llama3"], 10);
+    await insertClaims(db, BOB, ["LLAMA3", "ｌｌａｍａ３", "Qwen"], 20);
+    await insertClaims(db, BOB, ["QWEN"], 30);
+
+    assert.deepEqual(ownersOf(await findClaims(db, "group_friends", ["llama3", "lLAMA3", "qwen"])), {
+      Llama3: "user_ada",
+      Qwen: "user_bob",
+    });
+    assert.equal(await countClaims(db, BOB), 1);
+    assert.equal(
+      (await setClaimAlso(db, { groupId: "group_friends", model: "LLAMA3", also: ["user_bob"] }))?.model,
+      "Llama3",
+    );
+    await deleteClaims(db, { groupId: "group_friends", model: "llama3" });
+    assert.deepEqual(await findClaims(db, "group_friends", ["Llama3"]), []);
+  });
+
   test(`${name}: more names than fit in one statement are claimed and found`, async () => {
     await using store = await openWithGroups(open);
     const { db } = store.database;
@@ -54,14 +75,14 @@ export function modelClaimStoreContract(
   test(`${name}: claims are listed by name, a page at a time`, async () => {
     await using store = await openWithGroups(open);
     const { db } = store.database;
-    await insertClaims(db, ADA, ["c", "a", "b"], 10);
+    await insertClaims(db, ADA, ["c", "A", "b"], 10);
 
     const first = await listClaims(db, "group_friends", { limit: 2 });
-    const second = await listClaims(db, "group_friends", { limit: 2, after: "b" });
+    const second = await listClaims(db, "group_friends", { limit: 2, after: "B" });
 
     assert.deepEqual(
       [first, second].map((page) => page.map(({ model }) => model)),
-      [["a", "b"], ["c"]],
+      [["A", "b"], ["c"]],
     );
   });
 

@@ -1,12 +1,14 @@
 import type { Kysely, Selectable } from "kysely";
 import * as z from "zod";
 
+import { foldedModelName } from "../model-name.ts";
 import type { Page } from "./page.ts";
 import type { Schema } from "./schema.ts";
 
-/** Whose a model name is within a group. */
+/** Whose a model name is within a group, and with it all names that fold to the same. */
 export interface ModelClaim {
   readonly groupId: string;
+  /** As it was written first. */
   readonly model: string;
   /** "" for the operator. */
   readonly ownerId: string;
@@ -20,30 +22,31 @@ const CHUNK = 500;
 
 const ALSO = z.array(z.string());
 
-/** The claims on those names. */
+/** The claims on those names, in whatever spelling they were made. */
 export async function findClaims(
   db: Kysely<Schema>,
   groupId: string,
   models: readonly string[],
 ): Promise<readonly ModelClaim[]> {
   const found: ModelClaim[] = [];
-  for (let from = 0; from < models.length; from += CHUNK) {
+  const folded = [...new Set(models.map(foldedModelName))];
+  for (let from = 0; from < folded.length; from += CHUNK) {
     const rows = await db
       .selectFrom("model_claims")
       .selectAll()
       .where("group_id", "=", groupId)
-      .where("model", "in", models.slice(from, from + CHUNK))
+      .where("folded", "in", folded.slice(from, from + CHUNK))
       .execute();
     found.push(...rows.map(toClaim));
   }
   return found;
 }
 
-/** The claims of a group, by model name; `page.after` is a model name. */
+/** The claims of a group, by folded model name; `page.after` is a model name. */
 export async function listClaims(db: Kysely<Schema>, groupId: string, page: Page): Promise<readonly ModelClaim[]> {
   let query = db.selectFrom("model_claims").selectAll().where("group_id", "=", groupId);
-  if (page.after !== undefined) query = query.where("model", ">", page.after);
-  const rows = await query.orderBy("model").limit(page.limit).execute();
+  if (page.after !== undefined) query = query.where("folded", ">", foldedModelName(page.after));
+  const rows = await query.orderBy("folded").limit(page.limit).execute();
   return rows.map(toClaim);
 }
 
@@ -58,7 +61,7 @@ export async function countClaims(db: Kysely<Schema>, of: Pick<ModelClaim, "grou
   return Number(count);
 }
 
-/** The first one keeps the name: names that are claimed already stay as they are. */
+/** The first one keeps the name: names that are claimed already, in whatever spelling, stay as they are. */
 export async function insertClaims(
   db: Kysely<Schema>,
   by: Pick<ModelClaim, "groupId" | "ownerId">,
@@ -72,12 +75,13 @@ export async function insertClaims(
         models.slice(from, from + CHUNK).map((model) => ({
           group_id: by.groupId,
           model,
+          folded: foldedModelName(model),
           owner_id: by.ownerId,
           also: "[]",
           claimed_at_ms: nowMs,
         })),
       )
-      .onConflict((conflict) => conflict.columns(["group_id", "model"]).doNothing())
+      .onConflict((conflict) => conflict.columns(["group_id", "folded"]).doNothing())
       .execute();
   }
 }
@@ -91,7 +95,7 @@ export async function setClaimAlso(
     .updateTable("model_claims")
     .set({ also: JSON.stringify(claim.also) })
     .where("group_id", "=", claim.groupId)
-    .where("model", "=", claim.model)
+    .where("folded", "=", foldedModelName(claim.model))
     .returningAll()
     .executeTakeFirst();
   return row && toClaim(row);
@@ -103,7 +107,7 @@ export async function deleteClaims(
   of: { readonly groupId: string; readonly model?: string | undefined; readonly ownerId?: string | undefined },
 ): Promise<void> {
   let query = db.deleteFrom("model_claims").where("group_id", "=", of.groupId);
-  if (of.model !== undefined) query = query.where("model", "=", of.model);
+  if (of.model !== undefined) query = query.where("folded", "=", foldedModelName(of.model));
   if (of.ownerId !== undefined) query = query.where("owner_id", "=", of.ownerId);
   await query.execute();
 }

@@ -184,10 +184,11 @@ async function memberships(db: Transaction<Schema>): Promise<void> {
     .createTable("model_claims")
     .addColumn("group_id", "text", (column) => column.notNull().references("groups.id"))
     .addColumn("model", "text", (column) => column.notNull())
+    .addColumn("folded", "text", (column) => column.notNull())
     .addColumn("owner_id", "text", (column) => column.notNull())
     .addColumn("also", "text", (column) => column.notNull())
     .addColumn("claimed_at_ms", "bigint", (column) => column.notNull())
-    .addPrimaryKeyConstraint("model_claims_key", ["group_id", "model"])
+    .addPrimaryKeyConstraint("model_claims_key", ["group_id", "folded"])
     .execute();
 }
 
