@@ -45,20 +45,13 @@ export interface Asked {
 /** One request's way: who asks, may he, what exactly, then the handler, then its answer. Throws AppError wherever it ends. */
 export async function answerRoute<S>(deps: AnswerDeps<S>, route: Route<S>, asked: Asked): Promise<FastifyReply> {
   const { request, reply } = asked;
-  const { ip: address, network } = deps.addresses.of(request.raw);
-  const actor = await deps.actorOf(request.headers, address);
-  if (actor !== undefined) deps.onKnown(request.raw.socket);
-  // Who is known is counted for himself: others behind the same address cannot use up what is his.
-  deps.limits.count(actor === undefined ? `network ${network}` : actor.user.id);
-  checkPermission(route, actor, request.headers.authorization);
-  checkSameOrigin({
-    method: request.method,
-    headers: request.headers,
-    publicOrigin: deps.publicOrigin,
-    usesCookie: actor?.via.kind === "sign-in",
-  });
-
+  const { ip: address } = deps.addresses.of(request.raw);
+  const caller = await enter(deps, route, request);
+  const isWhole = request.raw.complete;
   const bytes = await readBody(route, asked);
+  // A body may take its time for minutes. What ended meanwhile, a sign-in or a role, must not be used by who kept it open.
+  const actor = isWhole ? caller : await deps.actorOf(request.headers, address);
+  checkPermission(route, actor, request.headers.authorization);
   const parsed: AnyRequest = {
     actor: actor && { ...actor, requestId: request.id },
     params: route.params && parseInput(route.params, request.params, "The address"),
@@ -81,6 +74,23 @@ export async function answerRoute<S>(deps: AnswerDeps<S>, route: Route<S>, asked
   const create = { key, actorId: actor.user.id, method: request.method, url: request.url, body: bytes };
   const answer = await answerOnce(deps, create, async () => toKept(route, await handle()));
   return sendKept(reply, answer);
+}
+
+/** Who asks; undefined: nobody known, at a route for everybody. @throws AppError when they may not call the route at all */
+async function enter<S>(
+  deps: AnswerDeps<S>,
+  route: Route<S>,
+  { raw, headers, method }: FastifyRequest,
+): Promise<UserActor | undefined> {
+  const { ip: address, network } = deps.addresses.of(raw);
+  const caller = await deps.actorOf(headers, address);
+  if (caller !== undefined) deps.onKnown(raw.socket);
+  // Who is known is counted for himself: others behind the same address cannot use up what is his.
+  deps.limits.count(caller === undefined ? `network ${network}` : caller.user.id);
+  checkPermission(route, caller, headers.authorization);
+  const usesCookie = caller?.via.kind === "sign-in";
+  checkSameOrigin({ method, headers, publicOrigin: deps.publicOrigin, usesCookie });
+  return caller;
 }
 
 /** Empty when the route takes none: what is sent all the same is not read. */

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
-import { request as httpRequest } from "node:http";
+import { once } from "node:events";
+import { type IncomingMessage, request as httpRequest } from "node:http";
 import { after, before, test } from "node:test";
 
 import { SCOPES } from "../identity/actor.ts";
 import { newId } from "../new-id.ts";
+import { revokeAccessTokensOf } from "../store/access-token-store.ts";
+import { isSlugFree } from "../store/group-store.ts";
+import { endSignInsOf } from "../store/sign-in-store.ts";
+import { changeUser } from "../store/user-store.ts";
 import { startTestAdmin, type TestAdmin } from "../test-admin.ts";
 import { addressOf, operationsOf, type Operation } from "./matrix-operations.ts";
 import { requestOf } from "./matrix-requests.ts";
@@ -165,6 +170,58 @@ test("keys of the API and of workers are nobody at every route", { timeout: 120_
   }
 
   assert.deepEqual(wrong, []);
+});
+
+test("a request that was begun before its sign-in ended, its token was revoked, or its role was taken, does nothing", async () => {
+  const ended = await admin.user("slow-cookie");
+  const revoked = await admin.user("slow-token");
+  const demoted = await admin.user("slow-admin", "admin");
+  const nowMs = Date.now();
+  const cases = [
+    [
+      { cookie: ended.cookie, "sec-fetch-site": "same-origin" },
+      "/api/groups",
+      { slug: "slow-group", name: "Slow" },
+      () => endSignInsOf(admin.database.db, ended.id, nowMs),
+      401,
+    ],
+    [
+      { authorization: `Bearer ${revoked.token}` },
+      "/api/groups",
+      { slug: "slow-group", name: "Slow" },
+      () => revokeAccessTokensOf(admin.database.db, revoked.id, nowMs),
+      401,
+    ],
+    [
+      { authorization: `Bearer ${demoted.token}` },
+      "/api/users",
+      { email: "slow@example.com" },
+      () => admin.database.write((transaction) => changeUser(transaction, demoted.id, { role: "user" })),
+      403,
+    ],
+  ] as const;
+  const got: number[] = [];
+
+  for (const [headers, path, body, takeAway] of cases) {
+    const request = httpRequest(`${admin.url}${path}`, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json", expect: "100-continue" },
+    });
+    request.flushHeaders();
+    // The hub asks for the body once it knows who asks, and that he may.
+    await once(request, "continue");
+    await takeAway();
+    request.end(JSON.stringify(body));
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    response.resume();
+    got.push(response.statusCode ?? 0);
+  }
+
+  assert.deepEqual(
+    got,
+    cases.map(([, , , , expected]) => expected),
+  );
+  assert.equal(await isSlugFree(admin.database.db, "slow-group"), true);
 });
 
 test("a request's Host is in no link, and opens no door to pages elsewhere", async () => {
