@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { EventHub, type Subscriber, type Viewer } from "./admin/event-hub.ts";
+import { FleetWorker } from "./fleet/fleet-worker.ts";
+import { workerEvent } from "./hub-workers.ts";
+import { testPrincipal } from "./identity/test-principal.ts";
 import { startTestAdmin } from "./test-admin.ts";
 
 type Json = Readonly<Record<string, unknown>>;
+
+function subscriber(viewer: Viewer): Subscriber {
+  return { viewer, refresh: async () => viewer, lastEventId: undefined };
+}
 
 async function json(response: Response): Promise<Json> {
   return (await response.json()) as Json;
@@ -53,6 +61,42 @@ test("workers that come and go are told", { timeout: 20_000 }, async () => {
 
   assert.deepEqual([came, data], ["worker.connected", { name: "pc", owner_id: null, group_ids: ["group_operator"] }]);
   assert.deepEqual([went, gone["id"]], ["worker.disconnected", id]);
+});
+
+test("a member of one group hears of a worker, and nothing of the other groups where it serves", async () => {
+  const worker = new FleetWorker("pc", testPrincipal("wk-bob", { kind: "worker", userId: "user_bob" }));
+  worker.groupIds = ["group_club", "group_secret"];
+  const member = {
+    seesAll: false,
+    groupIds: new Set(["group_club"]),
+    ownedGroupIds: new Set(["group_club"]),
+    rights: "",
+  };
+  const seenBy = new Map<string, string[]>();
+  using events = new EventHub("run", () => assert.fail());
+  const viewers: readonly Viewer[] = [
+    { ...member, userId: "user_ada" },
+    { ...member, userId: "user_bob" },
+    { ...member, userId: "user_root", seesAll: true, groupIds: new Set() },
+  ];
+  const streams = viewers.map((viewer) => ({ viewer, stream: events.subscribe(subscriber(viewer)) }));
+
+  events.publish(workerEvent(worker, "connected"));
+
+  for (const { viewer, stream } of streams) {
+    await stream.next();
+    const { value = "" } = await stream.next();
+    const [, data = ""] = /^data: (.*)$/m.exec(value) ?? [];
+    seenBy.set(viewer.userId, (JSON.parse(data) as { group_ids: string[] }).group_ids);
+  }
+  assert.deepEqual(
+    [...seenBy],
+    [
+      ["user_ada", ["group_club"]],
+      ["user_bob", ["group_club", "group_secret"]],
+      ["user_root", ["group_club", "group_secret"]],
+    ],
+  );
 });
 
 test("usage is added up and told to whoever may see it", { timeout: 20_000 }, async () => {

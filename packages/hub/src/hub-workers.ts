@@ -27,12 +27,20 @@ export function workersOf(fleet: Pick<Fleet, "workers">): ConnectedWorkers & Gro
   };
 }
 
-/** A worker that came or went, for those who may know of it: its owner, and whoever is in a group where it serves. */
+/**
+ * A worker that came or went, for those who may know of it: its owner, and whoever is in a group where it serves. Of the other
+ * groups a member is not told that there are any.
+ */
 export function workerEvent(worker: FleetWorker, is: "connected" | "disconnected"): HubEvent {
   const { workerId, userId, groupIds } = worker;
+  const about = { id: idOf(worker), name: workerId, owner_id: userId ?? null };
   return {
     type: `worker.${is}`,
-    data: { id: idOf(worker), name: workerId, owner_id: userId ?? null, group_ids: groupIds },
+    data: (viewer) => ({
+      ...about,
+      group_ids:
+        viewer.seesAll || viewer.userId === userId ? groupIds : groupIds.filter((id) => viewer.groupIds.has(id)),
+    }),
     userIds: [userId],
     groupIds,
   };

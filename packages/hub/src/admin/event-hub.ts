@@ -20,7 +20,8 @@ export const EVENT_LIMITS = {
 export interface HubEvent {
   /** Noun and verb: `worker.connected`. */
   readonly type: string;
-  readonly data: Readonly<Record<string, unknown>>;
+  /** The same for everybody, or what each may see of it. */
+  readonly data: EventData | ((viewer: Viewer) => EventData);
   /** Users that it is about. */
   readonly userIds: readonly (string | undefined)[];
   /** Groups whose members may see it. */
@@ -28,6 +29,8 @@ export interface HubEvent {
   /** Groups whose owner may see it. */
   readonly ownersOf?: readonly string[];
 }
+
+type EventData = Readonly<Record<string, unknown>>;
 
 /** What a subscriber may see, as it is now. */
 export interface Viewer {
@@ -79,8 +82,13 @@ export class EventHub implements Disposable {
   publish(event: HubEvent): void {
     if (this.#subscriptions.size === 0) return;
     this.#lastNumber += 1;
-    const text = eventText(event.type, event.data, `${this.#run}-${this.#lastNumber}`);
-    for (const subscription of this.#subscriptions) if (maySee(subscription.viewer, event)) subscription.push(text);
+    const { type, data } = event;
+    const id = `${this.#run}-${this.#lastNumber}`;
+    const same = typeof data === "function" ? undefined : eventText(type, data, id);
+    for (const subscription of this.#subscriptions) {
+      const { viewer } = subscription;
+      if (maySee(viewer, event)) subscription.push(same ?? eventText(type, dataFor(viewer, event), id));
+    }
   }
 
   /**
@@ -232,6 +240,10 @@ class Subscription implements AsyncIterableIterator<string> {
   [Symbol.asyncIterator](): this {
     return this;
   }
+}
+
+function dataFor(viewer: Viewer, { data }: HubEvent): EventData {
+  return typeof data === "function" ? data(viewer) : data;
 }
 
 function maySee(viewer: Viewer, { userIds, groupIds, ownersOf = [] }: HubEvent): boolean {
