@@ -11,9 +11,8 @@ import {
   revokeAccessToken,
 } from "../store/access-token-store.ts";
 import { audit } from "../store/audit-store.ts";
-import { isLiveSignIn } from "../store/sign-in-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
-import { requireFresh } from "./sign-ins.ts";
+import { requireFresh, requireLive } from "./sign-ins.ts";
 
 export const ACCESS_TOKENS = {
   /** Tokens of one user that can be used. */
@@ -54,7 +53,7 @@ export async function createAccessToken(
     lastUsedAtMs: undefined,
   };
   await database.write(async ({ db }) => {
-    if (!(await isLiveSignIn(db, actor.via.id))) throw new AppError("unauthenticated");
+    await requireLive(db, actor);
     if ((await liveAccessTokensOf(db, actor.user.id, nowMs)) >= ACCESS_TOKENS.maxLive) {
       throw new AppError("conflict", `You have ${ACCESS_TOKENS.maxLive} tokens already. Revoke one first.`);
     }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import type { AuthenticationResponseJSON } from "@simplewebauthn/server";
 
+import { endSignInsOf } from "../store/sign-in-store.ts";
 import { changeUser } from "../store/user-store.ts";
 import { ATTEMPT_MS } from "./attempt.ts";
 import {
@@ -145,6 +146,20 @@ test("a passkey is made by its user, in one go, and with a person behind it", as
     (await beginPasskey(deps, ann)).options.excludeCredentials?.map(({ id }) => id),
     [device.id],
   );
+});
+
+test("a sign-in that ended while its browser made a passkey keeps none", async () => {
+  await using accounts = await testAccounts();
+  const { deps } = accounts;
+  await accounts.user(EMAIL);
+  const ann = await accounts.as(await accounts.signIn(EMAIL));
+  const { options, attempt } = await beginPasskey(deps, ann);
+  const response = new SoftwareAuthenticator(ORIGIN).create(options);
+  await endSignInsOf(deps.database.db, ann.user.id, deps.now());
+
+  await assert.rejects(finishPasskey(deps, ann, visitor({ cookies: { attempt } }), { response, name: "" }), REFUSED);
+
+  assert.deepEqual(await listPasskeys(deps, ann), []);
 });
 
 test("a passkey confirms the sign-in of its user, and of nobody else", async () => {

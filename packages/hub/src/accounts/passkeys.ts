@@ -31,7 +31,7 @@ import { userById } from "../store/user-store.ts";
 import type { AccountsDeps } from "./accounts.ts";
 import { ATTEMPT_MS, type AttemptOf, openAttempt, sealAttempt } from "./attempt.ts";
 import { refuseDisabled } from "./password-sign-in.ts";
-import { type SignedIn, requireFresh, startSignIn } from "./sign-ins.ts";
+import { type SignedIn, requireFresh, requireLive, startSignIn } from "./sign-ins.ts";
 import type { Visitor } from "./visitor.ts";
 import { requireWayIn } from "./ways-in.ts";
 
@@ -78,7 +78,7 @@ export async function beginPasskey(
   return { options, attempt };
 }
 
-/** Keeps the passkey that the browser made. @throws AppError `invalid_request`, `conflict` */
+/** Keeps the passkey that the browser made. @throws AppError `invalid_request`, `unauthenticated`, `conflict` */
 export async function finishPasskey(
   deps: AccountsDeps,
   actor: UserActor,
@@ -111,6 +111,7 @@ export async function finishPasskey(
     lastUsedAtMs: undefined,
   };
   await deps.database.write(async ({ db }) => {
+    await requireLive(db, actor);
     if (!(await useAttempt(db, attempt, nowMs))) throw wrongPasskey();
     if ((await passkeysOf(db, actor.user.id)).length >= MAX_PASSKEYS) throw new AppError("conflict");
     if (!(await insertPasskey(db, passkey))) throw new AppError("conflict", "This passkey is kept already.");

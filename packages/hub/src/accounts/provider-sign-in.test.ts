@@ -5,6 +5,7 @@ import { generate } from "otplib/functional";
 
 import type { UserActor } from "../identity/actor.ts";
 import { linkedAccountsOf } from "../store/linked-account-store.ts";
+import { endSignInsOf } from "../store/sign-in-store.ts";
 import { changeUser, usersWhere } from "../store/user-store.ts";
 import type { AccountsSettings } from "./accounts.ts";
 import { finishSignIn } from "./password-sign-in.ts";
@@ -262,6 +263,18 @@ test("a link that was begun by one user is not ended by another, nor by nobody",
   await assert.rejects(linkTo(world, root, ANN, "nobody"), REFUSED);
   accounts.pass(16 * 60_000);
   await assert.rejects(linkTo(world, root, ANN), { code: "confirmation_required" });
+});
+
+test("a sign-in that ended while the provider was asked links nothing", async () => {
+  await using world = await withProvider("corp");
+  const { accounts } = world;
+  const { db } = accounts.deps.database;
+  const root = await accounts.as(await accounts.signIn("root@hub.example"));
+  await endSignInsOf(db, root.user.id, accounts.deps.now());
+
+  await assert.rejects(linkTo(world, root, ANN), REFUSED);
+
+  assert.deepEqual(await linkedAccountsOf(db, root.user.id), []);
 });
 
 test("the only way in is not taken away", async () => {

@@ -21,7 +21,7 @@ import { type Arrival, arrive, refuseDisabled } from "./password-sign-in.ts";
 import type { Provider, ProviderPerson } from "./provider.ts";
 import { localPath } from "./public-url.ts";
 import { admit, createUser } from "./registration.ts";
-import { requireFresh } from "./sign-ins.ts";
+import { requireFresh, requireLive } from "./sign-ins.ts";
 import type { Visitor } from "./visitor.ts";
 import { requireWayIn } from "./ways-in.ts";
 
@@ -224,6 +224,7 @@ async function link(
   const nowMs = deps.now();
   requireFresh(actor, nowMs);
   await deps.database.write(async (transaction) => {
+    await requireLive(transaction.db, actor);
     const user = await userById(transaction.db, actor.user.id);
     if (user === undefined) throw startAgain();
     await keepLink(transaction, provider, { person, user }, nowMs);

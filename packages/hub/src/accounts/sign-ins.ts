@@ -10,6 +10,7 @@ import {
   endSignIn,
   endSignInsOf,
   insertSignIn,
+  isLiveSignIn,
   liveSignInsOf,
   renewSignIn,
   signInByHash,
@@ -176,6 +177,16 @@ export function requireFresh(actor: Actor, nowMs: number): void {
   if (actor.kind === "operator") return;
   if (actor.via.kind === "token") throw new AppError("forbidden", "This needs a sign-in. A token cannot do it.");
   if (actor.via.confirmedAtMs < nowMs - SIGN_INS.freshMs) throw new AppError("confirmation_required");
+}
+
+/**
+ * For what lets somebody in from then on, in the transaction that makes it: a sign-in that ended while its request ran must leave
+ * nothing behind that outlives it.
+ *
+ * @throws AppError `unauthenticated`
+ */
+export async function requireLive(db: AccessTransaction["db"], { via }: UserActor): Promise<void> {
+  if (via.kind === "sign-in" && !(await isLiveSignIn(db, via.id))) throw new AppError("unauthenticated");
 }
 
 /** The part of a user's record that says what he may do. */

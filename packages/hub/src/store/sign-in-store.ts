@@ -101,7 +101,7 @@ export async function liveSignInsOf(
   return rows.map(toSignIn);
 }
 
-/** Whether a sign-in goes on: one that ended while its request ran must not make anything that outlives it. */
+/** Whether nobody ended a sign-in. That its time ran out is not looked at. */
 export async function isLiveSignIn(db: Kysely<Schema>, id: string): Promise<boolean> {
   const query = db.selectFrom("sign_ins").select("id").where("id", "=", id).where("ended_at_ms", "is", null);
   return (await query.executeTakeFirst()) !== undefined;
