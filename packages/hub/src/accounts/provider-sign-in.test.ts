@@ -277,6 +277,31 @@ test("a sign-in that ended while the provider was asked links nothing", async ()
   assert.deepEqual(await linkedAccountsOf(db, root.user.id), []);
 });
 
+test("an account that gives its address up meanwhile lets nobody in who was not admitted", async () => {
+  await using world = await withProvider("corp", { registration: "closed" });
+  const { deps } = world.accounts;
+  const ann = await world.accounts.user("ann@example.com");
+  const { location, attempt } = await begin(world);
+  const query = await world.server.visit(location, ANN);
+  const database: typeof deps.database = {
+    db: deps.database.db,
+    watch: () => () => {},
+    // Between the first look and the transaction.
+    write: async (act) => {
+      await deps.database.write((transaction) => changeUser(transaction, ann.id, { email: "ann2@example.com" }));
+      return deps.database.write(act);
+    },
+  };
+
+  const back = finishProviderJourney({ ...deps, database }, visitor({ cookies: { attempt } }), undefined, {
+    provider: world.name,
+    query,
+  });
+
+  await assert.rejects(back, REFUSED);
+  assert.equal((await usersWhere(deps.database.db, { role: "user" }, { limit: 10 })).length, 1);
+});
+
 test("the only way in is not taken away", async () => {
   await using world = await withProvider("corp");
   const { deps } = world.accounts;

@@ -176,6 +176,8 @@ async function userOf(
       await audit(transaction.db, by, linkEntry(provider, person, existing.id), nowMs);
       return existing;
     }
+    // There was one a moment ago, so that nobody looked whether a new one is admitted.
+    if (known !== undefined) throw startAgain();
     const newcomer = {
       id: newId("user", nowMs),
       email,
