@@ -322,6 +322,36 @@ test("a client that goes away before the first word frees the engine, too", asyn
   assert.deepEqual([record.outcome, record.status], ["cancelled", 0]);
 });
 
+const ENDLESS: Readonly<Record<string, (stream: TunnelStream) => void>> = {
+  "behind its own error event": (stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("a"));
+    setImmediate(() => writeEvent(stream, { error: { message: "out of memory" } }));
+  },
+  "with an error that is longer than anybody reads": (stream) => {
+    stream.respond({ status: 400, headers: [["content-type", "application/json"]] });
+    stream.write(Buffer.alloc(100 * 1024, "a"));
+  },
+};
+
+for (const [how, answer] of Object.entries(ENDLESS)) {
+  test(`an engine that goes on ${how} is stopped as soon as the client has its answer`, async () => {
+    await using hub = await startTestHub();
+    const asked = Promise.withResolvers<TunnelStream>();
+    await hub.connect(async (stream) => {
+      await bodyOf(stream);
+      answer(stream);
+      asked.resolve(stream);
+    });
+
+    const response = await hub.post(CHAT, STREAMED);
+    await response.text();
+    const end = await resetOf(await asked.promise);
+
+    assert.equal((end as { code: string }).code, "cancelled");
+  });
+}
+
 test("an engine that goes silent after its first words is cut off after the idle time", async () => {
   await using hub = await startTestHub({
     timeouts: { connectMs: 1_000, firstTokenMs: 1_000, idleMs: 100, totalMs: 5_000 },

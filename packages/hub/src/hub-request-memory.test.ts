@@ -8,7 +8,7 @@ import { runInNewContext } from "node:vm";
 import type { TunnelStream } from "@tokilake/tunnel";
 
 import type { Metrics, MetricSources } from "./observe/metrics.ts";
-import { beginEvents, bodyOf, delta, startTestHub, STOP, type TestHub, writeEvent } from "./test-hub.ts";
+import { beginEvents, bodyOf, delta, resetOf, startTestHub, STOP, type TestHub, writeEvent } from "./test-hub.ts";
 
 const CHAT = "/v1/chat/completions";
 const KB = 1_024;
@@ -106,6 +106,25 @@ test("an engine that answers before it has all of a request leaves the rest in t
   assert.ok(whileUnsent > 900 * KB);
   assert.ok(body.length > 900 * KB);
   assert.equal(whenSent, 0);
+});
+
+test("a worker that answers in full and never takes the rest of a request is reset, and its memory let go", async () => {
+  const { hub, heldBytes } = await startMeasuredHub();
+  await using _ = hub;
+  const asked = Promise.withResolvers<TunnelStream>();
+  await hub.connect((stream) => {
+    beginEvents(stream);
+    writeEvent(stream, delta("a"));
+    endAnswer(stream);
+    asked.resolve(stream);
+  });
+
+  const response = await hub.post(CHAT, prompt(900 * KB));
+  await response.text();
+  const end = await resetOf(await asked.promise);
+
+  assert.equal((end as { code: string }).code, "cancelled");
+  assert.equal(heldBytes(), 0);
 });
 
 test("until the commit the request stays, and another worker gets all of it", async () => {

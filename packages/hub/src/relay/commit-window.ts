@@ -79,8 +79,9 @@ async function holdEvents(answer: ChannelAnswer, options: WindowOptions): Promis
     size += next.done === true ? 0 : next.value.length;
     if (reader.state === "failed") return failed("upstream_error", "error-event");
     const rest = next.done === true ? undefined : answer;
-    const events = { ...headOf(answer), form: "events", held, rest, reader, length: undefined } as const;
-    if (next.done === true) return endOfEvents(events, passed.hasContent);
+    const isEnded = next.done === true;
+    const events = { ...headOf(answer), form: "events", held, rest, reader, isEnded, length: undefined } as const;
+    if (isEnded) return endOfEvents(events, passed.hasContent);
     if (passed.hasContent || size > MAX_HELD_BYTES) return { outcome: "answered", answer: events };
   }
 }
@@ -115,7 +116,7 @@ async function holdOpaque(answer: ChannelAnswer): Promise<AttemptResult> {
       return answer.status === 204 ? emptyAnswer(answer) : failed("upstream_incomplete", "empty-answer");
     const passed = reader.push(next.value);
     if (!passed.hasContent) continue;
-    const head = { ...headOf(answer), form: "opaque", length: lengthOf(answer) } as const;
+    const head = { ...headOf(answer), form: "opaque", isEnded: false, length: lengthOf(answer) } as const;
     return { outcome: "answered", answer: { ...head, held: passed.bytes, rest: answer, reader } };
   }
 }
@@ -129,11 +130,12 @@ async function holdFailure(answer: ChannelAnswer): Promise<AttemptResult> {
   // Not the client's credentials are wrong but those the worker has for its engine.
   const isOurs = status < 400 || status === 401 || status === 403 || status === 407;
   if (isOurs) return failed("upstream_error", `status-${status}`);
-  const { held } = await hold(answer);
+  const { held, isWhole } = await hold(answer);
   const body = Buffer.concat(held);
-  const value = parseJson(body.toString("utf8"));
-  const isJson = isRecord(value);
-  const said = isJson ? wholeAnswer(answer, status, body, value) : wordedAnswer(status);
+  const value = isWhole ? parseJson(body.toString("utf8")) : undefined;
+  const said = isRecord(value)
+    ? wholeAnswer(answer, status, body, value)
+    : { ...wordedAnswer(status), isEnded: isWhole };
   const isModelMissing = status === 404 && /model/i.test(body.toString("latin1", 0, 1_024));
   if (status < 500 && !RETRIED_STATUSES.has(status) && !isModelMissing) return { outcome: "answered", answer: said };
   return { ...failed("upstream_error", `status-${status}`), answer: said };
@@ -152,22 +154,25 @@ async function hold(answer: ChannelAnswer): Promise<{ held: Uint8Array[]; isWhol
 
 function wholeAnswer(answer: ChannelAnswer, status: number, body: Uint8Array, value: unknown): HeldAnswer {
   const reader = new ParsedJsonReader(usageIn(value));
-  return { ...headOf(answer), status, form: "opaque", held: [body], rest: undefined, reader, length: body.length };
+  const head = { ...headOf(answer), status, form: "opaque", isEnded: true, length: body.length } as const;
+  return { ...head, held: [body], rest: undefined, reader };
 }
 
 function longJson(answer: ChannelAnswer, held: readonly Uint8Array[]): HeldAnswer {
   const reader = new LongJsonReader();
   reader.readHead(Buffer.concat(held));
-  return { ...headOf(answer), form: "opaque", held, rest: answer, reader, length: lengthOf(answer) };
+  const head = { ...headOf(answer), form: "opaque", isEnded: false, length: lengthOf(answer) } as const;
+  return { ...head, held, rest: answer, reader };
 }
 
 function emptyAnswer(answer: ChannelAnswer): AttemptResult {
   const reader = new ParsedJsonReader(undefined);
-  const head = { ...headOf(answer), form: "opaque", length: undefined } as const;
+  const head = { ...headOf(answer), form: "opaque", isEnded: true, length: undefined } as const;
   return { outcome: "answered", answer: { ...head, held: [], rest: undefined, reader } };
 }
 
-function wordedAnswer(status: number): HeldAnswer {
+/** Our words for an engine's. */
+function wordedAnswer(status: number): Omit<HeldAnswer, "isEnded"> {
   const error = new AppError("upstream_error", `The engine answered with status ${status}.`);
   const body = Buffer.from(JSON.stringify(errorBody(error)));
   const headers = [["content-type", "application/json"]] as const;

@@ -19,9 +19,11 @@ export interface HeldAnswer {
   readonly headers: Headers;
   readonly form: "events" | "opaque";
   readonly held: readonly Uint8Array[];
-  /** What still comes. Undefined: `held` is the whole answer. */
+  /** What still comes. Undefined: `held` is all that the client gets. */
   readonly rest: { readonly body: AsyncIterator<Uint8Array>; explain(thrown: unknown): ChannelError } | undefined;
   readonly reader: AnswerReader;
+  /** The engine ended its answer. False: it still sends, as `rest` or for nobody. */
+  readonly isEnded: boolean;
   /** What the engine said its length is. The client is told the same, so a short body is visible. */
   readonly length: number | undefined;
 }

@@ -18,23 +18,27 @@ export interface PumpContext {
 
 /**
  * Gives an answer to the client: its head, what was held, then each chunk as it comes, as fast as the client takes them.
+ * Resolves with whether the engine ended its answer, too. False: it may go on, for nobody.
  *
  * @throws AppError when the answer breaks off or is not complete. What was sent then is not a whole answer, and the door
  *   makes that visible.
  */
-export async function pump(answer: HeldAnswer, context: PumpContext): Promise<void> {
+export async function pump(answer: HeldAnswer, context: PumpContext): Promise<boolean> {
   const { run } = context;
   const { reply } = run;
   run.throwIfCancelled();
   run.usage = () => answer.reader.usage;
   const isGiven = sendHead(answer, context);
   run.firstByteAt = performance.now();
-  if (!isGiven) return reply.end();
-  if (answer.rest === undefined) return endWhole(answer, reply);
+  if (!isGiven || answer.rest === undefined) {
+    endWhole(isGiven ? answer.held : [], reply);
+    return answer.isEnded;
+  }
   if (!writeAll(answer.held, reply)) await untilDrained(reply, context);
   const end = await pumpRest(answer, answer.rest, context);
   if (end === "told") run.failed(new AppError("upstream_error"));
   reply.end();
+  return end === "complete";
 }
 
 /** False: the answer had to become an error event, and nothing follows. */
@@ -60,10 +64,9 @@ function sendHead(answer: HeldAnswer, { run }: PumpContext): boolean {
   return false;
 }
 
-function endWhole(answer: HeldAnswer, reply: Reply): void {
-  const [only] = answer.held;
-  if (answer.held.length <= 1) return reply.end(only);
-  writeAll(answer.held, reply);
+function endWhole(held: readonly Uint8Array[], reply: Reply): void {
+  if (held.length <= 1) return reply.end(held[0]);
+  writeAll(held, reply);
   reply.end();
 }
 

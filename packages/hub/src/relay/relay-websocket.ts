@@ -94,7 +94,10 @@ async function connect(deps: RelayDeps, journey: Journey): Promise<void> {
       ask: (target, signal) => attemptConnection(target, request, signal),
       isBodySpent: () => false,
     });
-    if (!("join" in good)) return await pump(good, { run, deadline, idleMs });
+    if (!("join" in good)) {
+      if (!(await pump(good, { run, deadline, idleMs }))) run.giveUp(new AppError("client_closed"));
+      return;
+    }
     deadline.stop();
     await converse(deps, good, journey);
   } catch (thrown) {

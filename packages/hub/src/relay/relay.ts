@@ -139,9 +139,9 @@ async function answer(deps: RelayDeps, { run, hold, view, exchange }: Journey): 
     const { model } = view;
     const good = await firstGoodAnswer(deps, { run, hold, model, deadline, firstTokenMs, ask, isBodySpent });
     upload.commit();
-    await pump(good, { run, deadline, idleMs: timeouts.idleMs });
-    // The engine may have answered before it had all of an upload.
-    if (view.body.rest !== undefined) run.giveUp(new AppError("client_closed"));
+    const isEnded = await pump(good, { run, deadline, idleMs: timeouts.idleMs });
+    // An engine may answer before it has all of the request, or go on behind an error: neither for nobody.
+    if (!isEnded || !upload.isSent) run.giveUp(new AppError("client_closed"));
   } catch (thrown) {
     // Whatever still runs for this request ends now: an engine must not work for nobody.
     run.giveUp(toAppError(thrown));

@@ -29,6 +29,11 @@ export class Upload {
     return this.#isSpent;
   }
 
+  /** The attempt that runs now has all of it. */
+  get isSent(): boolean {
+    return this.#isSent;
+  }
+
   /** The body for one attempt. */
   again(): RequestBody {
     this.#isSent = false;
