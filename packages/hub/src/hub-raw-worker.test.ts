@@ -121,6 +121,27 @@ test("a body that a worker's owner finds too large is the client's fault, and as
   assert.equal((await hub.requests.next()).attempts, 1);
 });
 
+const NOT_OF_THE_CLIENT = {
+  "slow-consumer": [504, "upstream_timeout"],
+  quota: [502, "tunnel_protocol"],
+} as const;
+
+for (const code of ["slow-consumer", "quota"] as const) {
+  test(`a worker that says "${code}" does not speak of the client: another one is asked, and alone it is its failure`, async () => {
+    await using hub = await startTestHub();
+    await hub.connect((stream) => stream.reset(code), { name: "a" });
+
+    const alone = await hub.post(CHAT, { model: "m" });
+    const { error } = (await alone.json()) as { error: { code: string } };
+    await hub.connect((stream) => answerJson(stream, { ok: true }), { name: "good" });
+    const hidden = await hub.post(CHAT, { model: "m" });
+
+    assert.deepEqual([alone.status, error.code], NOT_OF_THE_CLIENT[code]);
+    assert.deepEqual(await hidden.json(), { ok: true });
+    assert.equal((await hub.requests.next()).outcome, "failed");
+  });
+}
+
 test("a worker is told which software the hub is, and its id", async () => {
   await using hub = await startTestHub();
 

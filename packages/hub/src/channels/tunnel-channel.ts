@@ -252,6 +252,14 @@ const MEANINGS: Readonly<Record<TunnelErrorCode, Meaning>> = {
 /** The worker sent a head or trailers over the limits. */
 const ANSWER_TOO_LARGE: Meaning = { code: "upstream_error", retry: "unless-content" };
 
+/** What the same words mean when the worker says them. */
+const SAID_BY_WORKER: { readonly [code in TunnelErrorCode]?: Meaning } = {
+  // Not our client: the engine took nothing of the request.
+  "slow-consumer": { code: "upstream_timeout", retry: "unless-content" },
+  // Only the hub knows of it, and a client must not believe that its money is gone.
+  quota: { code: "tunnel_protocol", retry: "unless-content" },
+};
+
 /** A worker has several sessions, and slots that others take, too. */
 const SAME_AGAIN: { readonly [code in TunnelErrorCode]?: SameAgain } = {
   "worker-lost": "another-way",
@@ -263,8 +271,7 @@ const SAME_AGAIN: { readonly [code in TunnelErrorCode]?: SameAgain } = {
 const BUSY_RETRY_AFTER_S = 2;
 
 function channelErrorOf(error: TunnelError): ChannelError {
-  const isAnswerTooLarge = error.code === "too-large" && error.isPeersFault;
-  const { code, retry } = isAnswerTooLarge ? ANSWER_TOO_LARGE : MEANINGS[error.code];
+  const { code, retry } = meaningOf(error);
   const options = code === "worker_busy" ? { retryAfter: BUSY_RETRY_AFTER_S, cause: error } : { cause: error };
   const sameAgain = SAME_AGAIN[error.code];
   return new ChannelError(new AppError(code, undefined, options), {
@@ -273,6 +280,11 @@ function channelErrorOf(error: TunnelError): ChannelError {
     sameAgain,
     cause: error,
   });
+}
+
+function meaningOf(error: TunnelError): Meaning {
+  if (error.code === "too-large" && error.isPeersFault) return ANSWER_TOO_LARGE;
+  return (error.isLocal ? undefined : SAID_BY_WORKER[error.code]) ?? MEANINGS[error.code];
 }
 
 /** An attempt that the hub itself gave up. */
