@@ -142,6 +142,24 @@ for (const code of ["slow-consumer", "quota"] as const) {
   });
 }
 
+const MISLEADING = {
+  "half a character": "pc\ud800",
+  "a sign that turns": "pc\u202e",
+  "a control": "pc\u0085",
+  "a blank": "pc ",
+};
+
+for (const [what, name] of Object.entries(MISLEADING)) {
+  test(`a worker with ${what} in its name is sent away: no log and no header could show it`, async () => {
+    await using hub = await startTestHub();
+
+    await assert.rejects(
+      hub.connect(() => undefined, { name }),
+      /^Error: refused:bad-name: .*namespace/,
+    );
+  });
+}
+
 test("a worker is told which software the hub is, and its id", async () => {
   await using hub = await startTestHub();
 

@@ -16,11 +16,18 @@ export const ANNOUNCEMENT_LIMITS = {
 // look exactly like another's in the same group.
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]|^\s|\s$/u;
 
+export const NOT_SEEN = "control characters, blanks at an end, or characters that do not show";
+
+/** Whether people, logs and headers can tell the name from any other. */
+export function isSeenInFull(text: string): boolean {
+  return !UNSEEN.test(text);
+}
+
 const name = z
   .string()
   .min(1)
   .refine((text) => Buffer.byteLength(text) <= ANNOUNCEMENT_LIMITS.maxNameBytes, "is longer than 256 bytes")
-  .refine((text) => !UNSEEN.test(text), "has control characters, or others that do not show");
+  .refine(isSeenInFull, `has ${NOT_SEEN}`);
 
 const MAX_PROBLEMS = 3;
 

@@ -5,8 +5,10 @@ import type { EndReason, KeyEnd, Principal } from "../identity/principal.ts";
 import type { Log } from "../observe/log.ts";
 import {
   ANNOUNCEMENT_LIMITS,
+  isSeenInFull,
   type LoadAnnouncement,
   type ModelsAnnouncement,
+  NOT_SEEN,
   parseAnnouncement,
 } from "./announcement.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -72,10 +74,14 @@ export class Fleet {
   /**
    * Decides whether a worker may register, before anything changes.
    *
-   * @throws TunnelRefusal when another key of the same owner holds the name, or the announcement is not valid.
+   * @throws TunnelRefusal when another key of the same owner holds the name, or name or announcement are not valid.
    */
   admit(principal: Principal, registration: Registration): void {
     const { workerId } = registration;
+    if (!isSeenInFull(workerId)) {
+      const message = `the worker's name has ${NOT_SEEN}; choose another namespace`;
+      throw new TunnelRefusal({ status: 400, code: "bad-name", message, fatal: true });
+    }
     const owner = this.#owners.get(nameOf(principal, registration));
     if (owner !== undefined && owner.keyId !== principal.keyId) {
       throw new TunnelRefusal({
