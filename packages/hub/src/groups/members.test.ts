@@ -5,6 +5,7 @@ import { OPERATOR, type UserActor } from "../identity/actor.ts";
 import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
 import { auditRecords } from "../store/audit-store.ts";
 import type { GroupRecord } from "../store/group-store.ts";
+import type { InviteRole } from "../store/invite-store.ts";
 import { findMembership } from "../store/membership-store.ts";
 import { createGroup } from "./groups.ts";
 import { mayServe } from "./may-serve.ts";
@@ -164,6 +165,37 @@ test("who was removed comes back with a newer invite, who was banned with none u
   assert.deepEqual([withOld, withNew, banned], ["forbidden", "none", "forbidden"]);
   assert.equal(unbanned.status, "removed");
   assert.deepEqual(afterwards, ["forbidden", "none"]);
+});
+
+test("a provider who was made a member becomes none again with an invite that was there, however they had become one", async () => {
+  await using story = await openStory();
+  const { groups, ada, group } = story;
+  const cyd = await groups.user("cyd");
+  const admin = await groups.user("admin", "admin");
+  const open = await createGroup(groups, admin, { kind: "public", slug: "all-of-us", name: "All" });
+  await groups.join(ada, cyd, group);
+  const key = { groupId: group.id, userId: "user_cyd" };
+  const byOwner = (role: InviteRole): Promise<unknown> =>
+    updateMember(groups, ada, { key, version: undefined, patch: { role } });
+  const byAdmin = (role: InviteRole): Promise<unknown> =>
+    grantMembership(groups, admin, { groupId: open.id, userId: "user_cyd", role });
+  const outcomes: string[] = [];
+
+  for (const [owner, where, give] of [
+    [ada, group, byOwner],
+    [admin, open, byAdmin],
+  ] as const) {
+    const old = await groups.invite(owner, where, { role: "provider" });
+    await give("provider");
+    groups.pass(1);
+    const between = await groups.invite(owner, where, { role: "provider" });
+    await give("member");
+    groups.pass(1);
+    const newer = await groups.invite(owner, where, { role: "provider" });
+    for (const { code } of [old, between, newer]) outcomes.push(await codeOf(redeemCode(groups, cyd, code)));
+  }
+
+  assert.deepEqual(outcomes, ["forbidden", "forbidden", "none", "forbidden", "forbidden", "none"]);
 });
 
 test("somebody who never was a member can be banned; somebody who does not exist cannot", async () => {

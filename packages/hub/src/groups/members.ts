@@ -89,7 +89,7 @@ export async function updateMember(
     // One that ran out can be prolonged, as long as nobody ended it.
     if (before.status !== "active") throw noMember();
     checkVersion(before, asked.version);
-    const after = await changeMembership(transaction, key, change);
+    const after = await changeMembership(transaction, key, { ...change, ...takenBy(before, change.role, nowMs) });
     if (after === undefined) throw noMember();
     if (before.role === "provider" && after.role !== "provider") await dropClaims(transaction, key);
     await audit(transaction.db, actor, entryOf(key, "member.update", before, after), nowMs);
@@ -194,6 +194,7 @@ export async function putMember(
     expiresAtMs: grant.expiresAtMs ?? current?.expiresAtMs,
     limits: before?.limits,
     joinedAtMs: current?.joinedAtMs ?? nowMs,
+    ...takenBy(current, grant.role, nowMs),
   });
   if (after.role !== "provider") await dropClaims(transaction, key);
   await audit(transaction.db, actor, entryOf(key, "member.grant", before, after), nowMs);
@@ -224,6 +225,15 @@ function checkedChange({ role, expiresAtMs, limits }: MemberPatch, nowMs: number
     ...(expiresAtMs !== undefined && { expiresAtMs: expiresAtMs ?? undefined }),
     ...(limits !== undefined && { limits: limits ?? undefined }),
   };
+}
+
+/** Who is made a member becomes no provider again with an invite that lies around. */
+function takenBy(
+  before: Pick<MembershipRecord, "role"> | undefined,
+  role: InviteRole | "owner" | undefined,
+  nowMs: number,
+): Pick<MembershipChange, "providerInvitesAfterMs"> {
+  return before?.role === "provider" && role === "member" ? { providerInvitesAfterMs: nowMs } : {};
 }
 
 /** Who left, or may serve no more, keeps no model names: others could never serve them. */

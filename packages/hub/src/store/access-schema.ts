@@ -123,6 +123,11 @@ export interface AccessSchema {
     joined_at_ms: number;
     /** When `status` became something other than `active`. */
     ended_at_ms: number | null;
+    /**
+     * When others last took something from the user here: the right to serve, or the membership. Of invites to serve only those
+     * that were made later do anything. NULL: never.
+     */
+    provider_invites_after_ms: number | null;
     version: number;
     revision: number;
   };

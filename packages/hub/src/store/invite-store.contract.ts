@@ -223,10 +223,11 @@ export function inviteStoreContract(name: string, open: Open): void {
     const invite = { groupId: GROUP, role: "provider", maxUses: 9 } as const;
     await addInvite(database, { ...invite, id: "invite_1", createdAtMs: 10 });
     await addInvite(database, { ...invite, id: "invite_2", createdAtMs: 20 });
-    await addInvite(database, { ...invite, id: "invite_3", createdAtMs: 21 });
+    await addInvite(database, { ...invite, id: "invite_3", createdAtMs: 26 });
     await addInvite(database, { ...invite, id: "invite_4", createdAtMs: 5, role: "member" });
-    const outcomes = [await redeem(database, "invite_1", "user_bob", 20)];
-    await database.write((transaction) => changeMembership(transaction, BOB, { role: "member" }));
+    const outcomes = [await redeem(database, "invite_1", "user_bob", 15)];
+    const demotion = { role: "member", providerInvitesAfterMs: 25 } as const;
+    await database.write((transaction) => changeMembership(transaction, BOB, demotion));
 
     for (const id of ["invite_1", "invite_2"]) outcomes.push(await redeem(database, id, "user_bob", 30));
     await end(database, "left", 40);
@@ -239,6 +240,28 @@ export function inviteStoreContract(name: string, open: Open): void {
       outcomes.map((each) => (each.outcome === "redeemed" ? each.membership?.role : each.outcome)),
       ["provider", "needs-newer", "needs-newer", "needs-newer", "member", "needs-newer", "provider"],
     );
+  });
+
+  test(`${name}: who came back as a member becomes no provider with an invite from before`, async () => {
+    for (const ended of ["removed", "expired", "left"] as const) {
+      await using store = await openWithFriends(open);
+      const { database } = store;
+      await addInvite(database, { id: "invite_1", groupId: GROUP, role: "provider", createdAtMs: 10 });
+      await addInvite(database, { id: "invite_2", groupId: GROUP, createdAtMs: 60 });
+      await addInvite(database, { id: "invite_3", groupId: GROUP, role: "provider", createdAtMs: 60 });
+      await join(database, "member", ended === "expired" ? { expiresAtMs: 50 } : {});
+      if (ended !== "expired") await end(database, ended, 50);
+      await redeem(database, "invite_2", "user_bob", 60);
+
+      const outcomes = [
+        await redeem(database, "invite_1", "user_bob", 70),
+        await redeem(database, "invite_3", "user_bob", 70),
+      ].map(({ outcome }) => outcome);
+
+      // Nobody took anything from who left.
+      const expected = ended === "left" ? ["redeemed", "already-member"] : ["needs-newer", "redeemed"];
+      assert.deepEqual(outcomes, expected, ended);
+    }
   });
 
   test(`${name}: why an invite does nothing is told apart`, async () => {

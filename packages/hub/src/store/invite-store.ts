@@ -189,24 +189,6 @@ export async function recordInviteUse(
     .execute();
 }
 
-/** When a user last became a provider of a group by an invite; undefined: never, or the invite is forgotten. */
-export async function lastProviderUseAtMs(
-  db: Kysely<Schema>,
-  by: { readonly groupId: string; readonly userId: string },
-): Promise<number | undefined> {
-  const row = await db
-    .selectFrom("invite_uses")
-    .innerJoin("invites", "invites.id", "invite_uses.invite_id")
-    .select("invite_uses.used_at_ms")
-    .where("invites.group_id", "=", by.groupId)
-    .where("invites.role", "=", "provider")
-    .where("invite_uses.user_id", "=", by.userId)
-    .orderBy("invite_uses.used_at_ms", "desc")
-    .limit(1)
-    .executeTakeFirst();
-  return row?.used_at_ms;
-}
-
 /** Who used an invite, by their ids. */
 export async function listInviteUses(db: Kysely<Schema>, inviteId: string, page: Page): Promise<readonly InviteUse[]> {
   let query = db

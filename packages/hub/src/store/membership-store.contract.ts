@@ -33,7 +33,14 @@ export function membershipStoreContract(
       changeMembership(transaction, BOB, { role: "provider", expiresAtMs: 9000, limits: undefined }),
     );
 
-    const kept = { ...BOB, status: "active", inviteId: "i", joinedAtMs: 7, endedAtMs: undefined } as const;
+    const kept = {
+      ...BOB,
+      status: "active",
+      inviteId: "i",
+      joinedAtMs: 7,
+      endedAtMs: undefined,
+      providerInvitesAfterMs: undefined,
+    } as const;
     assert.deepEqual(made, {
       ...kept,
       role: "member",

@@ -20,6 +20,8 @@ export interface NewMembership extends MembershipKey {
   /** The invite that led to it. */
   readonly inviteId?: string | undefined;
   readonly joinedAtMs: number;
+  /** Only an invite that was made later makes the user a provider. undefined: any does, or what was said of a membership before. */
+  readonly providerInvitesAfterMs?: number | undefined;
 }
 
 export interface MembershipRecord extends NewMembership {
@@ -37,7 +39,9 @@ export interface MemberRecord extends MembershipRecord {
   readonly isDisabled: boolean;
 }
 
-export type MembershipChange = Partial<Pick<NewMembership, "role" | "expiresAtMs" | "limits">>;
+export type MembershipChange = Partial<
+  Pick<NewMembership, "role" | "expiresAtMs" | "limits" | "providerInvitesAfterMs">
+>;
 
 /** Whether it counts at that time. */
 export function isActiveMembership(
@@ -104,13 +108,16 @@ export async function putMembership(
     ended_at_ms: null,
     revision,
   } as const;
+  const { groupId: group_id, userId: user_id, providerInvitesAfterMs: after } = membership;
   const row = await db
     .insertInto("memberships")
-    .values({ group_id: membership.groupId, user_id: membership.userId, ...values, version: 1 })
+    .values({ group_id, user_id, ...values, provider_invites_after_ms: after ?? null, version: 1 })
     .onConflict((conflict) =>
-      conflict
-        .columns(["group_id", "user_id"])
-        .doUpdateSet((eb) => ({ ...values, version: eb("memberships.version", "+", 1) })),
+      conflict.columns(["group_id", "user_id"]).doUpdateSet((eb) => ({
+        ...values,
+        ...(after !== undefined && { provider_invites_after_ms: after }),
+        version: eb("memberships.version", "+", 1),
+      })),
     )
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -128,6 +135,7 @@ export async function changeMembership(
     .set((eb) => ({
       ...(change.role !== undefined && { role: change.role }),
       ...("expiresAtMs" in change && { expires_at_ms: change.expiresAtMs ?? null }),
+      ...(change.providerInvitesAfterMs !== undefined && { provider_invites_after_ms: change.providerInvitesAfterMs }),
       ...("limits" in change && { limits: change.limits === undefined ? null : JSON.stringify(change.limits) }),
       version: eb("version", "+", 1),
       revision,
@@ -146,6 +154,7 @@ export async function endMembership(
   end: { readonly status: Exclude<MemberStatus, "active">; readonly nowMs: number },
 ): Promise<MembershipRecord> {
   const { status, nowMs } = end;
+  const byOthers = status !== "left" && { provider_invites_after_ms: nowMs };
   const row = await db
     .insertInto("memberships")
     .values({
@@ -158,6 +167,8 @@ export async function endMembership(
       invite_id: null,
       joined_at_ms: nowMs,
       ended_at_ms: nowMs,
+      provider_invites_after_ms: null,
+      ...byOthers,
       version: 1,
       revision,
     })
@@ -165,6 +176,7 @@ export async function endMembership(
       conflict.columns(["group_id", "user_id"]).doUpdateSet((eb) => ({
         status,
         ended_at_ms: nowMs,
+        ...byOthers,
         version: eb("memberships.version", "+", 1),
         revision,
       })),
@@ -226,6 +238,7 @@ function toMembership(row: Selectable<Schema["memberships"]>): MembershipRecord 
     limits: row.limits === null ? undefined : parseMemberLimits(row.limits),
     inviteId: row.invite_id ?? undefined,
     joinedAtMs: row.joined_at_ms,
+    providerInvitesAfterMs: row.provider_invites_after_ms ?? undefined,
     endedAtMs: row.ended_at_ms ?? undefined,
     version: row.version,
     revision: row.revision,

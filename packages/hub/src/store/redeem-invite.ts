@@ -2,14 +2,7 @@ import type { Kysely } from "kysely";
 
 import type { AccessTransaction } from "./database.ts";
 import { findGroup, type GroupRecord } from "./group-store.ts";
-import {
-  findInvite,
-  type InviteRecord,
-  lastProviderUseAtMs,
-  mayInvite,
-  recordInviteUse,
-  takeInviteUse,
-} from "./invite-store.ts";
+import { findInvite, type InviteRecord, mayInvite, recordInviteUse, takeInviteUse } from "./invite-store.ts";
 import {
   countMemberships,
   findMembership,
@@ -43,7 +36,9 @@ export interface RedemptionLimits {
 export type Refusal =
   | { readonly outcome: "unknown" }
   | ({ readonly outcome: "ended"; readonly end: InviteEnd } & SeenInvite)
-  /** `needs-newer`: the user was removed, made a member, or the membership ran out, after the invite was made. */
+  /**
+   * `needs-newer`: the user was removed, or the membership ran out, after the invite was made. To serve also: was made a member.
+   */
   | ({ readonly outcome: "banned" | "needs-newer" | "group-full" | "too-many-groups" } & SeenInvite)
   /** The user has what the invite gives. */
   | ({ readonly outcome: "already-member"; readonly membership: MembershipRecord } & SeenInvite);
@@ -134,17 +129,12 @@ async function look(
   return obstacle === undefined ? { invite, group, before } : { outcome: obstacle, invite, group };
 }
 
-/**
- * Who once became a provider by an invite and is a member now was made one by the group's owner. Neither that invite nor one from
- * before it undoes that; leaving and coming back does not, either.
- */
-async function wouldUndoDemotion(
-  db: Kysely<Schema>,
-  { invite, before }: { readonly invite: InviteRecord; readonly before: MembershipRecord | undefined },
-): Promise<boolean> {
-  if (invite.role !== "provider" || before?.role !== "member") return false;
-  const usedAtMs = await lastProviderUseAtMs(db, before);
-  return usedAtMs !== undefined && invite.createdAtMs <= usedAtMs;
+/** Whether others took from the user what the invite gives, after it was made. Leaving and coming back does not undo that. */
+function isTooOld({ role, createdAtMs }: InviteRecord, before: MembershipRecord, nowMs: number): boolean {
+  const endedAtMs = endedByOthersAtMs(before, nowMs);
+  if (endedAtMs !== undefined && createdAtMs <= endedAtMs) return true;
+  const { providerInvitesAfterMs: takenAtMs } = before;
+  return role === "provider" && takenAtMs !== undefined && createdAtMs <= takenAtMs;
 }
 
 /** Why the user does not become what this invite gives now. */
@@ -155,10 +145,8 @@ async function obstacleOf(
 ): Promise<"needs-newer" | "group-full" | "too-many-groups" | undefined> {
   const { invite, group, before, userId, limits } = asked;
   if (group === undefined) return undefined;
-  if (await wouldUndoDemotion(db, { invite, before })) return "needs-newer";
+  if (before && isTooOld(invite, before, nowMs)) return "needs-newer";
   if (before && isActiveMembership(before, nowMs)) return undefined;
-  const endedAtMs = before && endedByOthersAtMs(before, nowMs);
-  if (endedAtMs !== undefined && invite.createdAtMs <= endedAtMs) return "needs-newer";
   if ((await countMemberships(db, { groupId: group.id }, nowMs)) >= limits.maxMembers) return "group-full";
   if ((await countMemberships(db, { userId }, nowMs)) >= limits.maxGroupsJoined) return "too-many-groups";
   return undefined;
@@ -168,12 +156,14 @@ async function obstacleOf(
 function keptOf(
   before: MembershipRecord | undefined,
   nowMs: number,
-): Pick<MembershipRecord, "limits" | "expiresAtMs" | "joinedAtMs"> {
+): Pick<MembershipRecord, "limits" | "expiresAtMs" | "joinedAtMs" | "providerInvitesAfterMs"> {
   if (before === undefined) return { limits: undefined, expiresAtMs: undefined, joinedAtMs: nowMs };
   const { limits, expiresAtMs, joinedAtMs } = before;
+  const endedAtMs = endedByOthersAtMs(before, nowMs);
   return {
     limits,
-    expiresAtMs: endedByOthersAtMs(before, nowMs) === undefined ? expiresAtMs : undefined,
+    expiresAtMs: endedAtMs === undefined ? expiresAtMs : undefined,
+    providerInvitesAfterMs: endedAtMs,
     joinedAtMs: isActiveMembership(before, nowMs) ? joinedAtMs : nowMs,
   };
 }

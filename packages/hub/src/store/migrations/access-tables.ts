@@ -174,6 +174,7 @@ async function memberships(db: Transaction<Schema>): Promise<void> {
     .addColumn("invite_id", "text")
     .addColumn("joined_at_ms", "bigint", (column) => column.notNull())
     .addColumn("ended_at_ms", "bigint")
+    .addColumn("provider_invites_after_ms", "bigint")
     .addColumn("version", "bigint", (column) => column.notNull())
     .addColumn("revision", "bigint", (column) => column.notNull())
     .addPrimaryKeyConstraint("memberships_key", ["group_id", "user_id"])
