@@ -198,6 +198,22 @@ test("a provider who was made a member becomes none again with an invite that wa
   assert.deepEqual(outcomes, ["forbidden", "forbidden", "none", "forbidden", "forbidden", "none"]);
 });
 
+test("a membership that ran out is not prolonged in a group that is full by now", async () => {
+  await using story = await openStory();
+  const { groups, ada, group, bobs } = story;
+  groups.settings.maxMembersPerGroup = 2;
+  await updateMember(groups, ada, { key: bobs, version: undefined, patch: { expiresAtMs: groups.now() + 1 } });
+  groups.pass(1);
+  await groups.join(ada, await groups.user("cyd"), group);
+  const prolonged = { key: bobs, version: undefined, patch: { expiresAtMs: null } };
+
+  const whileFull = await codeOf(updateMember(groups, ada, prolonged));
+  await removeMember(groups, ada, { groupId: group.id, userId: "user_cyd" });
+  const withRoom = await codeOf(updateMember(groups, ada, prolonged));
+
+  assert.deepEqual([whileFull, withRoom], ["conflict", "none"]);
+});
+
 test("somebody who never was a member can be banned; somebody who does not exist cannot", async () => {
   await using story = await openStory();
   const { groups, ada, group } = story;

@@ -89,6 +89,7 @@ export async function updateMember(
     // One that ran out can be prolonged, as long as nobody ended it.
     if (before.status !== "active") throw noMember();
     checkVersion(before, asked.version);
+    if (!isActiveMembership(before, nowMs)) await checkRoom(deps, transaction, key.groupId);
     const after = await changeMembership(transaction, key, { ...change, ...takenBy(before, change.role, nowMs) });
     if (after === undefined) throw noMember();
     if (before.role === "provider" && after.role !== "provider") await dropClaims(transaction, key);
