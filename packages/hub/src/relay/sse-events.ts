@@ -15,32 +15,40 @@ export interface EventBlock {
  * Cuts a body of server-sent events behind its blank lines (WHATWG HTML, "Parsing an event stream"; LF, CRLF and CR).
  *
  * The rest of an event waits until it is whole. So a stream that breaks off never gives half an event, behind which an
- * error event could not be read. Engines send whole events, so this nearly never waits.
+ * error event could not be read. Engines send whole events, so this nearly never waits. What waits is neither searched nor
+ * copied again with each chunk: an event of 200 KiB in single bytes would take the hub half a minute.
  */
 export class SseEvents {
-  #held: Uint8Array | undefined;
-  #heldText = "";
+  /** The rest of an event, in memory that grows by doubling. It holds no blank line. */
+  #held: Buffer = NO_BYTES;
+  #heldBytes = 0;
+  /** Its last characters: they may be the first ones of a blank line. */
+  #tail = "";
   /** Inside an overlong event: pass everything on until it ends. */
   #isOverlong = false;
 
   /** The events that are whole now, in one block; undefined when none is. */
   push(chunk: Uint8Array): EventBlock | undefined {
-    const chunkText = latin1Of(chunk);
-    if (this.#held === undefined && endsEvent(chunkText)) return this.#whole(chunk, chunkText);
-    const bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
-    const text = this.#heldText + chunkText;
-    const end = lastEventEnd(text);
-    if (end === 0) return this.#wait(bytes, text);
-    this.#hold(bytes.subarray(end), text.slice(end));
-    return this.#whole(bytes.subarray(0, end), text.slice(0, end));
+    const text = latin1Of(chunk);
+    if (this.#heldBytes === 0 && endsEvent(text)) return this.#whole(chunk, text);
+    const end = lastEventEnd(this.#tail + text) - this.#tail.length;
+    if (end <= 0) return this.#wait(chunk, text);
+    const rest = chunk.subarray(end);
+    if (this.#heldBytes === 0) {
+      this.#hold(rest, text.slice(end));
+      return this.#whole(chunk.subarray(0, end), text.slice(0, end));
+    }
+    this.#append(chunk.subarray(0, end));
+    const bytes = this.#takeHeld();
+    this.#hold(rest, text.slice(end));
+    return this.#whole(bytes, latin1Of(bytes));
   }
 
   /** What is left when the body ended cleanly: an event whose blank line is missing. */
   end(): EventBlock | undefined {
-    const bytes = this.#held;
-    const text = this.#heldText;
-    this.#hold(new Uint8Array(0), "");
-    return bytes === undefined ? undefined : { bytes, text, overlong: this.#isOverlong ? text.length : 0 };
+    if (this.#heldBytes === 0) return undefined;
+    const bytes = this.#takeHeld();
+    return { bytes, text: latin1Of(bytes), overlong: this.#isOverlong ? bytes.length : 0 };
   }
 
   #whole(bytes: Uint8Array, text: string): EventBlock {
@@ -49,24 +57,48 @@ export class SseEvents {
     return { bytes, text, overlong };
   }
 
-  #wait(bytes: Uint8Array, text: string): EventBlock | undefined {
-    if (!this.#isOverlong && bytes.length <= MAX_EVENT_BYTES) {
-      this.#hold(bytes, text);
-      return undefined;
-    }
+  #wait(chunk: Uint8Array, text: string): EventBlock | undefined {
+    this.#append(chunk);
+    this.#tail = (this.#tail + text).slice(-TAIL_BYTES);
+    if (!this.#isOverlong && this.#heldBytes <= MAX_EVENT_BYTES) return undefined;
     this.#isOverlong = true;
-    // The last bytes may be the first half of a blank line.
-    const keep = Math.max(0, bytes.length - 3);
-    this.#hold(bytes.subarray(keep), text.slice(keep));
-    return { bytes: bytes.subarray(0, keep), text: text.slice(0, keep), overlong: keep };
+    const bytes = this.#takeHeld();
+    const keep = Math.max(0, bytes.length - TAIL_BYTES);
+    const passed = bytes.subarray(0, keep);
+    this.#hold(bytes.subarray(keep), latin1Of(bytes.subarray(keep)));
+    return { bytes: passed, text: latin1Of(passed), overlong: keep };
   }
 
-  #hold(bytes: Uint8Array, text: string): void {
-    // A copy: the rest of an event must not keep the whole chunk, which may be a view of a much larger message, alive.
-    this.#held = bytes.length === 0 ? undefined : Uint8Array.from(bytes);
-    this.#heldText = text;
+  /** A copy: the rest of an event must not keep the whole chunk, which may be a view of a much larger message, alive. */
+  #hold(rest: Uint8Array, text: string): void {
+    this.#append(rest);
+    this.#tail = text.slice(-TAIL_BYTES);
+  }
+
+  #append(bytes: Uint8Array): void {
+    const needed = this.#heldBytes + bytes.length;
+    if (needed > this.#held.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(this.#heldBytes * 2, MAX_EVENT_BYTES)));
+      this.#held.copy(larger, 0, 0, this.#heldBytes);
+      this.#held = larger;
+    }
+    this.#held.set(bytes, this.#heldBytes);
+    this.#heldBytes = needed;
+  }
+
+  /** Its memory goes to whoever gets the bytes. */
+  #takeHeld(): Uint8Array {
+    const bytes = this.#held.subarray(0, this.#heldBytes);
+    this.#held = NO_BYTES;
+    this.#heldBytes = 0;
+    this.#tail = "";
+    return bytes;
   }
 }
+
+const NO_BYTES = Buffer.alloc(0);
+/** The longest blank line has four characters. */
+const TAIL_BYTES = 3;
 
 /** The single events of a block, their line ends included. */
 export function* eventsOf(text: string): Generator<{ readonly start: number; readonly text: string }> {
@@ -112,6 +144,7 @@ function firstEventEnd(text: string): number {
 function lastEventEnd(text: string): number {
   const lf = text.lastIndexOf("\n\n");
   const crlf = text.lastIndexOf("\n\r\n");
-  const cr = lf < 0 && crlf < 0 ? text.lastIndexOf("\r\r") : -1;
-  return Math.max(lf < 0 ? 0 : lf + 2, crlf < 0 ? 0 : crlf + 3, cr < 0 ? 0 : cr + 2);
+  const end = Math.max(lf < 0 ? 0 : lf + 2, crlf < 0 ? 0 : crlf + 3);
+  const cr = text.slice(end).lastIndexOf("\r\r");
+  return cr < 0 ? end : end + cr + 2;
 }
