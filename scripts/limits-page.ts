@@ -47,6 +47,7 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: models that left", "packages/hub/src/fleet/catalogue.ts", "REMEMBERED"],
   ["The admin API: bodies", "packages/hub/src/admin/answer-route.ts", "MAX_ADMIN_BODY_BYTES"],
   ["The admin API: requests", "packages/hub/src/admin/rate-limit.ts", "RATE_LIMITS"],
+  ["The admin API: requests that change something", "packages/hub/src/admin/rate-limit.ts", "CHANGE_LIMITS"],
   ["The admin API: lists", "packages/hub/src/admin/paging.ts", "PAGE_LIMITS"],
   ["The admin API: events", "packages/hub/src/admin/event-hub.ts", "EVENT_LIMITS"],
   ["The admin API: events of usage", "packages/hub/src/admin/usage-events.ts", "USAGE_EVENT_LIMITS"],

@@ -10,7 +10,7 @@ import { createAdminApi, type AdminApi, isAdminPath } from "./admin/admin-api.ts
 import { adminRoutes } from "./admin/all-routes.ts";
 import { EventHub, type HubEvent } from "./admin/event-hub.ts";
 import { KeyEvents } from "./admin/key-events.ts";
-import { RateLimit } from "./admin/rate-limit.ts";
+import { CHANGE_LIMITS, RateLimit } from "./admin/rate-limit.ts";
 import { UsageEvents } from "./admin/usage-events.ts";
 import type { ConnectedWorkers } from "./admin/workers-routes.ts";
 import type { HubConfig } from "./config.ts";
@@ -87,6 +87,7 @@ export function openAdmin(config: HubConfig, deps: AdminDeps): Admin {
     caughtUp: () => deps.keys.caughtUp(),
     db: database.db,
     limits: new RateLimit(() => performance.now()),
+    changes: new RateLimit(() => performance.now(), CHANGE_LIMITS),
     get publicOrigin() {
       return accounts.publicUrl.origin;
     },

@@ -417,6 +417,7 @@ async function startHub(
     addresses: { of: () => ({ ip: "127.0.0.1", network: "127.0.0.1" }) },
     onKnown: () => {},
     limits: new RateLimit(() => performance.now()),
+    changes: new RateLimit(() => performance.now()),
     publicOrigin: deps.publicUrl.origin,
     caughtUp: async () => {},
     db: deps.database.db,

@@ -181,7 +181,9 @@ function actorOf(words: string | undefined, address: string): UserActor | undefi
   return known && { kind: "user", ...known, address };
 }
 
-async function startApi(limits: Partial<Record<keyof typeof RATE_LIMITS, number>> = {}) {
+type Limits = Partial<Record<keyof typeof RATE_LIMITS, number>>;
+
+async function startApi(limits: Limits = {}, changes: Limits = {}) {
   const folder = temporaryFolder();
   const store = await openStore(`sqlite:${folder.file("hub.db")}`);
   const notes: Note[] = [];
@@ -197,6 +199,7 @@ async function startApi(limits: Partial<Record<keyof typeof RATE_LIMITS, number>
     caughtUp: async () => {},
     db: store.database.db,
     limits: new RateLimit(() => 0, limits),
+    changes: new RateLimit(() => 0, changes),
     publicOrigin: undefined,
     log,
     now: Date.now,
@@ -506,6 +509,23 @@ test("whoever asks too often waits, and nobody else", async () => {
   assert.deepEqual(await refusal(known), [429, "rate_limit_exceeded", null]);
   assert.deepEqual(await refusal(nobody), [429, "rate_limit_exceeded", null]);
   assert.equal((await api.call("GET", "/api/notes", { as: "root" })).status, 200);
+});
+
+test("who changes too much waits with that alone, and whoever runs the hub does not", async () => {
+  await using api = await startApi({}, { burst: 2, perSecond: 0.1 });
+  const make = (as?: string): Promise<Response> =>
+    api.call("POST", "/api/notes", { ...(as && { as }), body: { text: "note" } });
+  const statuses: number[] = [];
+
+  // What failed may have changed something; reading never does.
+  await api.call("POST", "/api/notes", { body: {} });
+  for (const _time of [1, 2]) statuses.push((await make()).status);
+  const refused = await make();
+  statuses.push((await api.call("GET", "/api/notes")).status);
+  for (const _time of [1, 2, 3]) statuses.push((await make("root")).status);
+
+  assert.deepEqual(statuses, [201, 429, 200, 201, 201, 201]);
+  assert.equal(refused.headers.get("retry-after"), "10");
 });
 
 test("a fault of ours is told without its text, and logged with the request's id", async () => {

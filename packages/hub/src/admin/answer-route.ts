@@ -10,7 +10,7 @@ import { checkAnnouncedLength, IncomingBody } from "../http/incoming-body.ts";
 import type { UserActor } from "../identity/actor.ts";
 import type { Log } from "../observe/log.ts";
 import { answerOnce, type IdempotencyDeps, type KeptAnswer, readIdempotencyKey } from "./idempotency.ts";
-import { checkPermission } from "./permission.ts";
+import { checkPermission, hasRole } from "./permission.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { parseInput } from "./read-input.ts";
 import type { AnyAnswer, AnyRequest, Route } from "./route.ts";
@@ -30,6 +30,8 @@ export interface AnswerDeps<Services> extends IdempotencyDeps {
   /** Resolves when what was written holds at every door of this hub. */
   readonly caughtUp: () => Promise<void>;
   readonly limits: RateLimit;
+  /** Of what changes something, by users who do not run the hub. */
+  readonly changes: RateLimit;
   /** Scheme, host and port that people use; undefined: not set. */
   readonly publicOrigin: string | undefined;
   readonly log: Log;
@@ -90,6 +92,7 @@ async function enter<S>(
   checkPermission(route, caller, headers.authorization);
   const usesCookie = caller?.via.kind === "sign-in";
   checkSameOrigin({ method, headers, publicOrigin: deps.publicOrigin, usesCookie });
+  if (route.method !== "GET" && caller !== undefined && !hasRole(caller, "admin")) deps.changes.count(caller.user.id);
   return caller;
 }
 

@@ -10,6 +10,17 @@ export const RATE_LIMITS = {
   maxCounted: 10_000,
 } as const;
 
+/**
+ * Requests of one user that may change something; whoever runs the hub is not counted so. Keys and groups stay for ever, in memory
+ * as well, and so does the audit log: what one user may add to them has to have an end.
+ */
+export const CHANGE_LIMITS = {
+  /** So many at once, when nothing was changed for a while. */
+  burst: 1_000,
+  /** So many more each second: 8,640 a day, 4 MB of keys or of the audit log. */
+  perSecond: 0.1,
+} as const;
+
 /** Counts requests, each caller for himself, so that one who asks too much is slowed down and nobody else. */
 export class RateLimit {
   /** What each has left, and when that was true; who asked last stands last. */
