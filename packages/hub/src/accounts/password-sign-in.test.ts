@@ -183,6 +183,20 @@ test("sign-ins are listed and ended one by one or all but this, and only one's o
   assert.ok(await accounts.actorOf(third.cookies["sign-in"]));
 });
 
+test("who signs in again and again waits, and fills no audit log", async () => {
+  await using accounts = await testAccounts();
+  const { db } = accounts.deps.database;
+  for (const email of ["ann@example.com", "ben@example.com"]) await accounts.user(email);
+  for (let times = 0; times < 100; times += 1) await accounts.signIn("ann@example.com");
+
+  await assert.rejects(accounts.signIn("ann@example.com"), { code: "rate_limit_exceeded", retryAfter: 60 });
+
+  await accounts.signIn("ben@example.com");
+  assert.equal((await auditRecords(db, { action: "sign-in.create" }, { limit: 200 })).length, 101);
+  accounts.pass(60_000);
+  await accounts.signIn("ann@example.com");
+});
+
 test("guesses from one address end soon, whichever accounts they are for", async () => {
   await using accounts = await testAccounts();
   const { deps } = accounts;

@@ -48,10 +48,10 @@ export type SignInMeans = "password" | "passkey" | "set-up" | `provider ${string
  * worth nothing. The browser's sign-in from before ends.
  *
  * @param arrival.user As it was when he showed who he is.
- * @throws AppError `unauthenticated` when the user was changed since
+ * @throws AppError `unauthenticated` when the user was changed since, `rate_limit_exceeded`
  */
 export async function startSignIn(
-  deps: Pick<AccountsDeps, "secret">,
+  deps: Pick<AccountsDeps, "secret" | "tries">,
   { db }: AccessTransaction,
   arrival: {
     readonly user: UserRecord;
@@ -63,6 +63,7 @@ export async function startSignIn(
 ): Promise<SignedIn> {
   const { user, visitor, means } = arrival;
   await requireUnchanged(db, arrival);
+  deps.tries.take(["sign-ins of", user.id]);
   await endPresented(db, visitor, nowMs);
   const secret = newOpaqueSecret();
   const signIn: SignInRecord = {

@@ -21,6 +21,8 @@ const BUDGETS = {
   /** Wrong codes of one user, by whoever knows the password: 290 guesses of a million codes a day. */
   "code of": { burst: 5, seconds: 300 },
   "code on device": { burst: 5, seconds: 300 },
+  /** Sign-ins that succeed, of one user: each is an entry of the audit log, which stays for ever. */
+  "sign-ins of": { burst: 100, seconds: 60 },
   /** Wrong passwords and codes where somebody is signed in already. */
   "confirm on": { burst: 10, seconds: 90 },
   /** Passkeys that fail, of one network. They cannot be guessed: this is for what checking them costs. */
