@@ -44,6 +44,7 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: access tokens", "packages/hub/src/accounts/access-tokens.ts", "ACCESS_TOKENS"],
   ["The hub: mails", "packages/hub/src/accounts/outbox.ts", "OUTBOX"],
   ["The hub: names of models in groups", "packages/hub/src/fleet/serving.ts", "CLAIM_PACE"],
+  ["The hub: what a worker is told", "packages/hub/src/fleet/served-notice.ts", "NOTICE_LIMITS"],
   ["The hub: models that left", "packages/hub/src/fleet/catalogue.ts", "REMEMBERED"],
   ["The admin API: bodies", "packages/hub/src/admin/answer-route.ts", "MAX_ADMIN_BODY_BYTES"],
   ["The admin API: requests", "packages/hub/src/admin/rate-limit.ts", "RATE_LIMITS"],

@@ -519,7 +519,12 @@ test("a model name that somebody else keeps in the group is not routed to who ca
     claim: async ({ groupId, ownerId, models }) => {
       asked.push(`${groupId} ${ownerId} ${models.join()}`);
       const isTheirs = (model: string): boolean => (keepers.get(model) ?? ownerId) === ownerId;
-      return { allowed: models.filter(isTheirs), taken: models.filter((model) => !isTheirs(model)), tooMany: [] };
+      return {
+        allowed: models.filter(isTheirs),
+        taken: models.filter((model) => !isTheirs(model)),
+        tooMany: [],
+        misleading: [],
+      };
     },
   });
   world.store.membership("club", "zoe", { role: "provider" });
@@ -539,4 +544,47 @@ test("a model name that somebody else keeps in the group is not routed to who ca
   assert.equal(after, "m own");
   assert.deepEqual(asked, ["club zoe m,own", "club zoe m,own"]);
   assert.match(world.hub.log.messages.join("\n"), /a worker offers models that it may not serve there/);
+});
+
+test("a worker is told which of its models are not served where, and again when that changes, but of nobody else", async () => {
+  const taken = new Set(["m"]);
+  await using world = await startAccessHub({
+    claim: async ({ models }) => {
+      await settled();
+      const isFree = (model: string): boolean => !taken.has(model);
+      const refused = models.filter((model) => !isFree(model));
+      return { allowed: models.filter(isFree), taken: refused, tooMany: [], misleading: [] };
+    },
+  });
+  world.store.membership("club", "zoe", { role: "provider" });
+  world.store.group("plaza", { kind: "public", ownerId: undefined, slug: "the-plaza" });
+  await settled();
+  const told: unknown[] = [];
+  const waiting: (() => void)[] = [];
+  const onNotice = (details: unknown): void => {
+    told.push(details);
+    waiting.shift()?.();
+  };
+  const next = (): Promise<void> => new Promise((resolve) => waiting.push(resolve));
+
+  const first = next();
+  await world.serve("zoe", { models: ["m", "own"], groups: ["club", "adas-home", "the-plaza"], onNotice });
+  await first;
+  const second = next();
+  taken.clear();
+  world.store.membership("plaza", "zoe", { role: "provider" });
+  await second;
+
+  const refused = [{ why: "taken", count: 1, models: ["m"] }];
+  const hidden = { group: "adas-home", why: "not-allowed" };
+  assert.deepEqual(told, [
+    {
+      kind: "served",
+      groups: [hidden, { group: "club", served: 1, refused }, { group: "the-plaza", why: "not-approved" }],
+    },
+    {
+      kind: "served",
+      groups: [hidden, { group: "club", served: 2, refused: [] }, { group: "the-plaza", served: 2, refused: [] }],
+    },
+  ]);
 });

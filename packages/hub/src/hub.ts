@@ -179,6 +179,8 @@ function openFleet(
     log,
     now,
     groupsToServe: (worker, named) => keys.groupsToServe(worker, named),
+    notServed: (worker, named) => keys.notServed(worker, named),
+    slugOf: (groupId) => keys.slugOf(groupId),
     claims: deps.claims,
     onRoom: (target) => dispatcher.offer(target),
     onLost: (target, groupId) => active.endAt(target, groupId),

@@ -38,6 +38,14 @@ export class FakeKeyRing implements KeyRing {
     return [OPERATOR_GROUP_ID];
   }
 
+  notServed(): readonly [] {
+    return [];
+  }
+
+  slugOf(groupId: string): string {
+    return groupId;
+  }
+
   onEnded(listener: (end: KeyEnd) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -131,6 +139,7 @@ export interface TestWorkerOptions {
   readonly groups?: readonly string[];
   /** Which of its process's connections it is; default: the only one. */
   readonly place?: { readonly instanceId: string; readonly slot: number };
+  readonly onNotice?: (details: unknown) => void;
   /** Another way to the hub. */
   readonly url?: string;
 }
@@ -222,6 +231,7 @@ async function connectWorker(
     failFast: true,
     details: () => announcementOf(options),
     serve,
+    ...(options.onNotice && { onNotice: options.onNotice }),
     onState: (state) => {
       if (state.is === "connected") connected.resolve();
       if (state.is === "stopped") connected.reject(new Error(`${state.code}: ${state.message}`));

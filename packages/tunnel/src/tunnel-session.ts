@@ -37,6 +37,13 @@ export interface TunnelSession<I> {
   readonly bytesSent: number;
   /** @throws TunnelError "refused", retry-safe, when full, draining or closed; "too-large" or "protocol" for a bad opening. */
   open(opening: StreamOpening): TunnelStream;
+  /**
+   * Tells the worker's program something, in JSON, by its `onNotice`. One that could not leave yet is replaced by the next, and a
+   * session that is lost loses it. A worker takes 20 a second. Version 1 has no word for it: nothing is sent.
+   *
+   * @throws TunnelError "too-large"
+   */
+  notify(details: unknown): void;
   /** Tells the worker why, then drops the connection. Every stream ends with that code. */
   close(code: TunnelErrorCode, message?: string): void;
 }

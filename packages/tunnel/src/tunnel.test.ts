@@ -404,6 +404,46 @@ test("updates reach the hub, the latest of those made before the connection too"
   await hub.updates.until((details) => JSON.stringify(details) === '{"kind":"models"}');
 });
 
+test("a notice of the hub reaches the worker after its registration, and of those that wait the last", async () => {
+  await using hub = await new Hub({
+    onSession: (session) => {
+      for (const n of [1, 2]) session.notify({ n });
+      hub.sessions.add(session);
+    },
+  }).listen();
+  const told = new Journal<unknown>();
+  using worker: Worker = new Worker(hub, {
+    onNotice: (details) => {
+      told.add([details, worker.client.state.is]);
+      throw new Error("not a notice that this program likes");
+    },
+  });
+  const session = await hub.sessions.until(() => true);
+  await told.until(() => true);
+
+  session.notify({ n: 3 });
+  await told.until(() => told.items.length === 2);
+
+  assert.deepEqual(told.items, [
+    [{ n: 2 }, "connected"],
+    [{ n: 3 }, "connected"],
+  ]);
+  assert.throws(() => session.notify("x".repeat(300_000)), { code: "too-large" });
+  assert.equal(session.isAccepting, true);
+});
+
+test("a worker that wants no notices lives on with them", async () => {
+  await using hub = await new Hub().listen();
+  using _worker = new Worker(hub);
+  const session = await hub.sessions.until(() => true);
+  session.notify({ n: 1 });
+
+  const stream = session.open(OPENING);
+  stream.end();
+
+  assert.equal((await stream.head).status, 200);
+});
+
 test("a worker that announces more than 32 KiB a second, in the long run, is cut off", async () => {
   await using hub = await new Hub().listen();
   using worker = new Worker(hub);

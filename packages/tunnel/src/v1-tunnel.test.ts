@@ -153,6 +153,7 @@ test("an original worker serves a streamed request, and nobody above sees a diff
 
   const { session } = hub;
   assert.equal(session.version, 1);
+  session.notify({ n: 1 });
   assert.equal(session.registration.workerId, "go-worker");
   assert.deepEqual((hub.registered[0] as { models: unknown }).models, [{ id: "m", target: "v1" }]);
   const stream = hub.ask('{"é":"<&>"}');
@@ -162,6 +163,11 @@ test("an original worker serves a streamed request, and nobody above sees a diff
   assert.equal(worker.control.id, 3);
   assert.deepEqual(worker.smux.opened, [2, 4]);
   assert.equal(hub.updates.length, 0);
+  // The two it asked for: version 1 has no word for a notice.
+  assert.deepEqual(
+    worker.heard.map(({ type }) => type),
+    ["ack", "ack"],
+  );
 });
 
 test("bodies of many frames survive the original's fragments in both directions", async () => {

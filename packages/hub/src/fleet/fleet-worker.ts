@@ -9,6 +9,8 @@ import {
 import type { StreamOpener } from "../channels/tunnel-channel.ts";
 import type { Principal } from "../identity/principal.ts";
 import type { FleetTarget, TargetOwner } from "./fleet-target.ts";
+import { NamedGroups } from "./named-groups.ts";
+import type { RefusedModels } from "./served-notice.ts";
 
 export type WorkerSession = TunnelSession<Principal>;
 
@@ -20,12 +22,16 @@ export class FleetWorker implements TargetOwner, StreamOpener {
   readonly targets = new Map<string, FleetTarget>();
   /** In its last announcement. */
   modelCount = 0;
-  /** The groups that it asks to serve, by ids and slugs; undefined: all that it may. */
-  namedGroups: readonly string[] | undefined;
+  /** The groups that it asks to serve. */
+  readonly named = new NamedGroups();
   /** Where it serves. */
   groupIds: readonly string[] = [];
   /** By group: names of models that its owner may serve there, as far as that was found out. */
   readonly allowed = new Map<string, ReadonlySet<string>>();
+  /** By group: what it offers and may not serve there, as far as that was found out. */
+  readonly refused = new Map<string, readonly RefusedModels[]>();
+  /** What it serves where, as it was last found out, and the session on which the worker was told, when it was. */
+  notice: { readonly text: string; readonly atMs: number; toldOn: WorkerSession | undefined } | undefined;
   /** Grows with each decision about it, and with its end: what belongs to an older one is void. */
   decision = 0;
   /** Monotonic time from which its names may be claimed again, and the timer that waits for it. */

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type StreamOpening, TunnelError, TunnelRefusal, type TunnelStream } from "@tokilake/tunnel";
+import { TunnelRefusal } from "@tokilake/tunnel";
 
 import type { ChannelRequest, RequestBody } from "../channels/channel.ts";
 import { testPrincipal } from "../identity/test-principal.ts";
 import { SilentLog } from "../observe/silent-log.ts";
 import { Dispatcher } from "../routing/dispatcher.ts";
 import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
+import { announced, FakeSession } from "./fake-session.ts";
 import type { FleetTarget } from "./fleet-target.ts";
-import type { WorkerSession } from "./fleet-worker.ts";
 import { Fleet } from "./fleet.ts";
 
 const NEVER = new AbortController().signal;
@@ -25,47 +25,6 @@ const WISH = {
 };
 const SMALL: RequestBody = { held: [Buffer.from("{}")], length: 2 };
 
-/** A session that takes streams and never answers. */
-class FakeSession implements WorkerSession {
-  readonly id = "s";
-  readonly identity = testPrincipal("k", { kind: "worker" });
-  readonly registration;
-  readonly generation = 1;
-  readonly version = 2;
-  readonly remoteAddress = "";
-  readonly openedAtMs = 0;
-  readonly roundTripMs = undefined;
-  readonly bytesReceived = 0;
-  readonly bytesSent = 0;
-  isAccepting = true;
-  isFull = false;
-  streamCount = 0;
-  readonly opened: StreamOpening[] = [];
-
-  constructor(
-    slot: number,
-    options: { workerId?: string; instanceId?: string; models?: readonly string[]; slots?: number } = {},
-  ) {
-    const { workerId = "w", instanceId = "i", models = ["m"], slots = 2 } = options;
-    const details = announced(models, slots);
-    this.registration = { workerId, instanceId, slot, software: "test/0", details };
-  }
-
-  open(opening: StreamOpening): TunnelStream {
-    if (this.isFull) throw new TunnelError("refused", { retrySafe: true });
-    this.opened.push(opening);
-    this.streamCount += 1;
-    // What the channel then does with the stream is not looked at.
-    throw new TunnelError("internal");
-  }
-
-  close(): void {}
-}
-
-function announced(models: readonly string[], slots = 2): object {
-  return { kind: "models", targets: [{ name: "e", slots }], models: models.map((id) => ({ id, target: "e" })) };
-}
-
 function fleetWith(...sessions: readonly FakeSession[]): {
   fleet: Fleet;
   dispatcher: Dispatcher;
@@ -76,6 +35,8 @@ function fleetWith(...sessions: readonly FakeSession[]): {
     log: new SilentLog(),
     now: () => 0,
     groupsToServe: () => [OPERATOR_GROUP_ID],
+    notServed: () => [],
+    slugOf: () => undefined,
     claims: undefined,
     onRoom: (target) => rooms.push(target),
     onLost: () => {},

@@ -148,7 +148,10 @@ export class Fleet {
     const isLast = this.#disown(nameOf(session.identity, session.registration));
     const { received, sent } = this.#endedTraffic;
     this.#endedTraffic = { received: received + session.bytesReceived, sent: sent + session.bytesSent };
-    if (!worker.isGone) return;
+    if (!worker.isGone) {
+      this.#serving.sessionGone(worker, session);
+      return;
+    }
     this.#processes.delete(processOf(session.identity, session.registration));
     this.#serving.forget(worker);
     this.#countModels(session.identity.keyId, worker, 0);
@@ -173,7 +176,7 @@ export class Fleet {
   /** Who may serve in the group, or what, may have changed. */
   decideGroup(groupId: string): void {
     for (const worker of this.#processes.values()) {
-      const mayServe = this.#deps.groupsToServe(worker.principal, worker.namedGroups).includes(groupId);
+      const mayServe = this.#deps.groupsToServe(worker.principal, worker.named.wanted).includes(groupId);
       if (mayServe || worker.groupIds.includes(groupId)) this.#serving.decide(worker);
     }
   }
@@ -227,7 +230,7 @@ export class Fleet {
       targets.set(each.name, target);
       target.announced = modelsOf.get(each.name) ?? new Set();
     }
-    worker.namedGroups = announced.groups;
+    worker.named.announce(announced.groups);
     this.#serving.decide(worker);
   }
 }

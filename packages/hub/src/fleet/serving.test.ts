@@ -27,6 +27,8 @@ function someServing(groupIds: string[]) {
   const serving = new Serving(catalogue, {
     log,
     groupsToServe: () => [...groupIds],
+    notServed: () => [],
+    slugOf: () => undefined,
     claims: {
       claim: (asked) => {
         const answer = Promise.withResolvers<Claimed>();
@@ -43,7 +45,7 @@ function someServing(groupIds: string[]) {
   worker.targets.set("engine", target);
   const served = (groupId: string): string => [...(catalogue.in(groupId)?.models ?? [])].toSorted().join();
   const allow = async (n: number, ...allowed: string[]): Promise<void> => {
-    claims[n]?.answer.resolve({ allowed, taken: [], tooMany: [] });
+    claims[n]?.answer.resolve({ allowed, taken: [], tooMany: [], misleading: [] });
     await settled();
   };
   return { serving, worker, target, catalogue, log, claims, lost, served, allow };

@@ -1,9 +1,10 @@
 import type { Principal } from "../identity/principal.ts";
-import type { Log } from "../observe/log.ts";
 import { OPERATOR_GROUP_ID } from "../store/access-schema.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { FleetTarget } from "./fleet-target.ts";
-import type { FleetWorker } from "./fleet-worker.ts";
+import type { FleetWorker, WorkerSession } from "./fleet-worker.ts";
+import type { RefusedModels } from "./served-notice.ts";
+import { tellServed, type TellServedDeps } from "./tell-served.ts";
 
 export const CLAIM_PACE = {
   /** A worker's names are claimed no more often: whoever announces anew all the time costs no more than this. */
@@ -11,9 +12,6 @@ export const CLAIM_PACE = {
   /** After names could not be claimed, until the next try. */
   retryMs: 1_000,
 } as const;
-
-/** Names of models that one line of the log has. */
-const MAX_LOGGED = 20;
 
 /** Whose model names they are in each group. */
 export interface ModelClaims {
@@ -27,11 +25,11 @@ export interface ModelClaims {
     readonly allowed: readonly string[];
     readonly taken: readonly string[];
     readonly tooMany: readonly string[];
+    readonly misleading: readonly string[];
   }>;
 }
 
-export interface ServingDeps {
-  readonly log: Log;
+export interface ServingDeps extends TellServedDeps {
   /** `KeyRing.groupsToServe` */
   readonly groupsToServe: (worker: Principal, named: readonly string[] | undefined) => readonly string[];
   /** undefined: every name may be served by everybody who serves in the group. */
@@ -42,7 +40,7 @@ export interface ServingDeps {
   readonly onLost: (target: FleetTarget, groupId: string) => void;
 }
 
-/** Decides which models of which worker are routed to in which group, and keeps the catalogue so. */
+/** Decides which models of which worker are routed to in which group, keeps the catalogue so, and tells the worker. */
 export class Serving {
   readonly #catalogue: Catalogue;
   readonly #deps: ServingDeps;
@@ -57,17 +55,23 @@ export class Serving {
    * claimed first is routed to when it is.
    */
   decide(worker: FleetWorker): void {
-    const { principal, namedGroups } = worker;
+    const { principal, named } = worker;
     worker.decision += 1;
     const before = worker.groupIds;
-    worker.groupIds = this.#deps.groupsToServe(principal, namedGroups);
-    // What was named by a slug stays, whatever the group is called later.
-    if (namedGroups !== undefined) worker.namedGroups = [...new Set([...namedGroups, ...worker.groupIds])];
+    worker.groupIds = this.#deps.groupsToServe(principal, named.wanted);
+    for (const groupId of worker.groupIds) named.serves(groupId, this.#deps.slugOf(groupId));
     for (const groupId of before) if (!worker.groupIds.includes(groupId)) this.#leave(worker, groupId);
     for (const groupId of worker.groupIds) {
       this.#serve(worker, groupId, this.#mustClaim(groupId) ? (worker.allowed.get(groupId) ?? NOTHING) : undefined);
     }
-    this.#claimSoon(worker, 0);
+    this.#settleSoon(worker, 0);
+  }
+
+  /** One of the worker's sessions is gone, others are there: what was told on it may not have arrived. */
+  sessionGone(worker: FleetWorker, session: WorkerSession): void {
+    if (worker.notice?.toldOn !== session) return;
+    worker.notice.toldOn = undefined;
+    this.#settleSoon(worker, 0);
   }
 
   /** The worker is gone. */
@@ -82,20 +86,33 @@ export class Serving {
     return this.#deps.claims !== undefined && groupId !== OPERATOR_GROUP_ID;
   }
 
-  #claimSoon(worker: FleetWorker, afterMs: number): void {
-    if (worker.nextClaim !== undefined || !worker.groupIds.some((groupId) => this.#mustClaim(groupId))) return;
-    const claim = (): void => {
+  #settleSoon(worker: FleetWorker, afterMs: number): void {
+    if (worker.nextClaim !== undefined) return;
+    const settle = (): void => {
       worker.nextClaim = undefined;
       worker.claimsFrom = performance.now() + CLAIM_PACE.spacingMs;
-      for (const groupId of worker.groupIds) if (this.#mustClaim(groupId)) void this.#claim(worker, groupId);
+      void this.#settle(worker);
     };
     const waitMs = Math.max(afterMs, worker.claimsFrom - performance.now());
-    if (waitMs <= 0) claim();
-    else worker.nextClaim = setTimeout(claim, waitMs).unref();
+    if (waitMs <= 0) settle();
+    else worker.nextClaim = setTimeout(settle, waitMs).unref();
+  }
+
+  /** Claims its names everywhere, and tells it what came of that. Never rejects. */
+  async #settle(worker: FleetWorker): Promise<void> {
+    const { decision } = worker;
+    const claimed = worker.groupIds.filter((groupId) => this.#mustClaim(groupId));
+    const settled = await Promise.all(claimed.map((groupId) => this.#claim(worker, groupId)));
+    // A later decision tells for itself, and so does the next try.
+    if (worker.decision === decision && settled.every((isSettled) => isSettled)) {
+      const waitMs = tellServed(worker, this.#deps);
+      if (waitMs > 0) this.#settleSoon(worker, waitMs);
+    }
   }
 
   #leave(worker: FleetWorker, groupId: string): void {
     worker.allowed.delete(groupId);
+    worker.refused.delete(groupId);
     for (const target of worker.targets.values()) {
       this.#catalogue.set(target, groupId, NOTHING);
       if (target.inFlight > 0) this.#deps.onLost(target, groupId);
@@ -111,27 +128,34 @@ export class Serving {
     }
   }
 
-  /** Never rejects. What was allowed before goes on meanwhile. */
-  async #claim(worker: FleetWorker, groupId: string): Promise<void> {
+  /** Whether it is known what may be served there. Never rejects. What was allowed before goes on meanwhile. */
+  async #claim(worker: FleetWorker, groupId: string): Promise<boolean> {
     const { decision, workerId, userId: ownerId } = worker;
     const targets = [...worker.targets.values()];
     const models = [...new Set(targets.flatMap((target) => [...offered(worker, target)]))];
     try {
       const claimed = await this.#deps.claims?.claim({ groupId, ownerId, models });
       // A later decision asks for itself.
-      if (claimed === undefined || worker.decision !== decision) return;
-      const { allowed, taken, tooMany } = claimed;
-      worker.allowed.set(groupId, new Set(allowed));
+      if (claimed === undefined || worker.decision !== decision) return false;
+      worker.allowed.set(groupId, new Set(claimed.allowed));
+      worker.refused.set(groupId, refusedOf(claimed));
       this.#serve(worker, groupId, worker.allowed.get(groupId));
-      const refused = { workerId, groupId, taken: taken.slice(0, MAX_LOGGED), tooMany: tooMany.slice(0, MAX_LOGGED) };
-      if (taken.length + tooMany.length > 0)
-        this.#deps.log.warn(refused, "a worker offers models that it may not serve there");
+      return true;
     } catch (error) {
-      if (worker.decision !== decision) return;
+      if (worker.decision !== decision) return false;
       this.#deps.log.error({ error, workerId, groupId }, "model names could not be claimed; trying again");
-      this.#claimSoon(worker, CLAIM_PACE.retryMs);
+      this.#settleSoon(worker, CLAIM_PACE.retryMs);
+      return false;
     }
   }
+}
+
+function refusedOf({ taken, tooMany, misleading }: Awaited<ReturnType<ModelClaims["claim"]>>): RefusedModels[] {
+  return [
+    { why: "taken", models: taken },
+    { why: "too-many", models: tooMany },
+    { why: "misleading", models: misleading },
+  ];
 }
 
 const NOTHING: ReadonlySet<string> = new Set();

@@ -366,6 +366,48 @@ test("a worker serves where its owner provides, among what its key and itself na
   for (const nowhere of ["wk-late", "wk-off", "wk-ada-revoked", "wk-unknown"]) assert.deepEqual(serves(nowhere), []);
 });
 
+test("a worker is told why a group that it or its key names is not served, and of none that its owner may not see", async () => {
+  using store = someStore();
+  store.group("guild", { ownerId: "bob", slug: "the-guild" });
+  store.membership("guild", "ada", { role: "provider" });
+  store.group("secret", { ownerId: "bob", slug: "bobs-secret" });
+  store.membership("secret", "ada", { role: "provider", status: "removed" });
+  store.key("wk-ada", { ownerId: "ada" });
+  store.key("wk-ada-guild", { ownerId: "ada", rules: { serveGroups: ["guild", "plaza", "secret"] } });
+  store.key("wk-operator");
+  store.key("wk-operator-plaza", { rules: { serveGroups: ["plaza"] } });
+  using directory = await opened(store);
+  const told = (keyId: string, named?: string[]): string[] =>
+    directory.notServed(someWorker(keyId), named).map(({ group, slug, why }) => `${group} (${slug}) ${why}`);
+
+  // Whoever names nothing is told of nothing.
+  assert.deepEqual(told("wk-ada"), []);
+  assert.deepEqual(told("wk-ada", ["home", "the-guild", "guild"]), []);
+  assert.deepEqual(told("wk-ada", ["club", "plaza", "bobs-secret", "secret", "nowhere"]), [
+    "club (club) not-a-provider",
+    "plaza (plaza) not-approved",
+    "bobs-secret (undefined) not-allowed",
+    "secret (undefined) not-allowed",
+    "nowhere (undefined) not-allowed",
+  ]);
+  assert.deepEqual(told("wk-ada-guild"), ["plaza (plaza) not-approved", "secret (undefined) not-allowed"]);
+  assert.deepEqual(told("wk-ada-guild", ["home", "the-guild"]), ["home (home) not-allowed-by-key"]);
+  assert.deepEqual(told("wk-operator", ["operator", "plaza"]), []);
+  assert.deepEqual(told("wk-operator", ["home"]), ["home (undefined) not-allowed"]);
+  assert.deepEqual(told("wk-operator-plaza", ["operator"]), ["operator (operator) not-allowed-by-key"]);
+  assert.deepEqual([directory.slugOf("guild"), directory.slugOf("nowhere")], ["the-guild", undefined]);
+
+  store.membership("plaza", "ada", { status: "banned" });
+  store.group("market", { kind: "public", ownerId: undefined, isDeleted: true });
+  store.membership("club", "ada", { role: "provider" });
+  await settled();
+  assert.deepEqual(told("wk-ada", ["club", "plaza", "market"]), [
+    "plaza (undefined) not-allowed",
+    "market (undefined) not-allowed",
+  ]);
+  assert.deepEqual(told("wk-unknown", ["club"]), []);
+});
+
 test("whoever serves is told when where they serve may have changed", async () => {
   using store = someStore();
   store.key("wk-ada", { ownerId: "ada" });

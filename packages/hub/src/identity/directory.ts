@@ -9,6 +9,7 @@ import { DueTimes } from "./due-times.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { hashOfSecret } from "./key-secret.ts";
 import { Listeners } from "./listeners.ts";
+import { type NotServed, notServedOf } from "./not-served.ts";
 import type { Denial, EndReason, Identification, KeyEnd, Principal } from "./principal.ts";
 
 /** Longer ones are not ours; a header may be 16 KiB, and hashing that would cost 10 µs. */
@@ -30,6 +31,7 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
   readonly #now: () => number;
   readonly #users = new Map<string, UserEntry>();
   readonly #groups = new Map<string, GroupEntry>();
+  readonly #publicGroups = new Set<GroupEntry>();
   readonly #keys = new Map<string, KeyEntry>();
   /** By the hash of the secret, and of the one before. */
   readonly #byHash = new Map<string, KeyEntry>();
@@ -109,6 +111,20 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
     return [...new Set(wanted.map(({ id }) => id))];
   }
 
+  notServed(worker: Principal, named: readonly string[] | undefined): readonly NotServed[] {
+    const key = this.#keys.get(worker.keyId);
+    const names = named ?? key?.rules.serveGroups;
+    if (key === undefined || names === undefined || names.length === 0) return [];
+    const open = key.owner.isOperator ? [...this.#groups.values()].filter(isOperators) : [...this.#publicGroups];
+    const served = this.groupsToServe(worker, named);
+    return notServedOf({ key, named: names, served, open, nowMs: this.#now() });
+  }
+
+  slugOf(groupId: string): string | undefined {
+    const group = this.#groups.get(groupId);
+    return group?.isGood === true ? group.slug : undefined;
+  }
+
   onEnded(listener: (end: KeyEnd) => void): () => void {
     return this.#ended.add(listener);
   }
@@ -152,6 +168,8 @@ export class Directory implements KeyRing, AccessTaker, Disposable {
       group.ownerId = ownerId;
       group.memberLimits = row.memberLimits;
     };
+    if (kind === "public") this.#publicGroups.add(group);
+    else this.#publicGroups.delete(group);
     if (isSame) change();
     else this.#telling(group.memberships.flatMap(keysOf), change);
     this.#groupChanged.tell(group.id);

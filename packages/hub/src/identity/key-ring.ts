@@ -1,4 +1,5 @@
 import type { KeyKind } from "../store/access-schema.ts";
+import type { NotServed } from "./not-served.ts";
 import type { Identification, KeyEnd, Principal } from "./principal.ts";
 
 export type { Identification, KeyEnd, KeyKind, Principal };
@@ -18,6 +19,16 @@ export interface KeyRing {
    * @param named What it asks for, by ids or slugs; undefined: all that it may.
    */
   groupsToServe(worker: Principal, named: readonly string[] | undefined): readonly string[];
+
+  /**
+   * The groups that a worker, or else its key, names and that it does not serve, with the reason.
+   *
+   * @param named As for `groupsToServe`; undefined: what its key names, if it does.
+   */
+  notServed(worker: Principal, named: readonly string[] | undefined): readonly NotServed[];
+
+  /** What people call a group; undefined: there is none with the id. Not everybody may know: ask for groups that are served. */
+  slugOf(groupId: string): string | undefined;
 
   /**
    * Calls `listener` for each key that stops being good, or loses its second group, from now on: by whatever process, within

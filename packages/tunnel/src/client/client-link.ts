@@ -21,6 +21,8 @@ export interface ClientLinkOwner {
   onRefused(link: ClientLink, message: HubMessage & { type: "refused" }): void;
   /** Another hub takes over: register there after so long. Streams still come on this connection. */
   onMove(link: ClientLink, afterMs: number): void;
+  /** The program around the hub has something to say to ours. */
+  onNotice(link: ClientLink, details: unknown): void;
   /** The hub wants us to leave this connection. */
   onGoaway(link: ClientLink, goaway: Goaway): void;
   onEnd(link: ClientLink, error: TunnelError): void;
@@ -122,6 +124,10 @@ export class V2ClientLink implements ClientLink, MuxEvents {
     if (message === undefined) return;
     if (message.type === "move") {
       if (this.isRegistered) this.#owner.onMove(this, message.afterMs);
+      return;
+    }
+    if (message.type === "notice") {
+      if (this.isRegistered) this.#owner.onNotice(this, message.details);
       return;
     }
     if (this.isRegistered) throw new TunnelError("protocol", { message: "answered REGISTER twice" });

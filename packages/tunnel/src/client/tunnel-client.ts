@@ -44,6 +44,8 @@ export interface TunnelClientOptions {
   /** Called once for each stream the hub opens. A throw becomes RESET "internal". */
   serve(stream: TunnelStream): void | Promise<void>;
   onState(state: LinkState): void;
+  /** What the hub's program tells by `TunnelSession.notify`. It must validate it. Default: nobody wants to know. */
+  onNotice?(details: unknown): void;
   /** True: a first attempt that the hub answers with 401 or 403 stops the client instead of a long wait. */
   readonly failFast?: boolean;
   /** True: a hub that names no subprotocol in its answer is dialed again without, and speaks version 1. Default: it is refused. */
@@ -196,6 +198,16 @@ class Client implements TunnelClient, ClientLinkOwner {
     this.#attempt = 0;
     const delayMs = Math.min(afterMs, this.#limits.maxRetryAfterMs);
     this.#pause({ code: "moving", reason: "the hub is being replaced", delayMs });
+  }
+
+  onNotice(link: ClientLink, details: unknown): void {
+    // One that is being left tells of a hub that goes away.
+    if (link !== this.#link) return;
+    try {
+      this.#options.onNotice?.(details);
+    } catch (error) {
+      this.#log.error({ err: error }, "a notice of the hub could not be taken");
+    }
   }
 
   onGoaway(link: ClientLink, goaway: Goaway): void {

@@ -58,8 +58,8 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
   readonly #owner: LinkOwner<I>;
   readonly #mux: Mux;
   readonly #startedMs: number;
-  /** A `move` that did not leave yet. */
-  #moveAfterMs: number | undefined;
+  /** What did not leave yet, the last of each. */
+  readonly #unsent = new Map<"move" | "notice", Buffer>();
 
   constructor(options: ServerLinkOptions<I>) {
     this.#options = options;
@@ -86,7 +86,7 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
   /** Once a second. */
   tick(): void {
     this.#mux.tick();
-    if (this.#moveAfterMs !== undefined) this.move(this.#moveAfterMs);
+    this.#sendUnsent();
     if (this.session !== undefined) {
       this.session.closeIfDone();
     } else if (this.#mux.nowMs - this.#startedMs > this.#options.limits.handshakeMs) {
@@ -95,8 +95,8 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
   }
 
   move(afterMs: number): void {
-    const isSent = this.#mux.sendControl(encodeHubMessage({ type: "move", afterMs }));
-    this.#moveAfterMs = isSent ? undefined : afterMs;
+    this.#unsent.set("move", encodeHubMessage({ type: "move", afterMs }));
+    this.#sendUnsent();
   }
 
   close(code: TunnelErrorCode): void {
@@ -149,11 +149,19 @@ export class V2ServerLink<I> implements ServerLink<I>, MuxEvents {
       generation: this.#owner.nextGeneration(),
       remoteAddress: this.#options.remoteAddress,
       openedAtMs: Date.now(),
+      notify: (details) => {
+        this.#unsent.set("notice", encodeHubMessage({ type: "notice", details }));
+        this.#sendUnsent();
+      },
     });
     this.session = session;
     const { id: sessionId, generation } = session;
     this.#mux.sendControl(encodeHubMessage({ type: "registered", sessionId, generation }));
     this.#owner.onRegistered(this, session);
+  }
+
+  #sendUnsent(): void {
+    for (const [type, message] of this.#unsent) if (this.#mux.sendControl(message)) this.#unsent.delete(type);
   }
 
   #refuse(refusal: TunnelRefusal): void {

@@ -34,6 +34,8 @@ export interface ServerSessionOptions<I> {
   readonly generation: number;
   readonly remoteAddress: string;
   readonly openedAtMs: number;
+  /** See `TunnelSession.notify`. */
+  readonly notify: (details: unknown) => void;
 }
 
 /** A registered worker's session at the hub. */
@@ -46,6 +48,7 @@ export class ServerSession<I> implements TunnelSession<I> {
   readonly openedAtMs: number;
   #registration: Registration;
   readonly #protocol: SessionProtocol;
+  readonly #notify: (details: unknown) => void;
   /** On the protocol's clock: not before and not after when a draining session is closed, with what code. */
   #leaving: { readonly fromMs: number; readonly atMs: number; readonly code: TunnelErrorCode } | undefined;
 
@@ -58,6 +61,7 @@ export class ServerSession<I> implements TunnelSession<I> {
     this.openedAtMs = options.openedAtMs;
     this.version = options.version;
     this.#protocol = options.protocol;
+    this.#notify = options.notify;
   }
 
   get registration(): Registration {
@@ -86,6 +90,10 @@ export class ServerSession<I> implements TunnelSession<I> {
 
   open(opening: StreamOpening): TunnelStream {
     return this.#protocol.open(opening);
+  }
+
+  notify(details: unknown): void {
+    this.#notify(details);
   }
 
   close(code: TunnelErrorCode, message?: string): void {

@@ -58,6 +58,7 @@ export class V1ServerLink<I> implements ServerLink<I>, V1HubEvents {
       generation: this.#owner.nextGeneration(),
       remoteAddress: this.#options.remoteAddress,
       openedAtMs: Date.now(),
+      notify: () => {},
     });
     this.session = session;
     this.#owner.onRegistered(this, session);

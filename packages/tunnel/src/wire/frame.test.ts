@@ -8,7 +8,7 @@ import { encodeGoaway, encodePing, encodeReset, encodeStop } from "./control-fra
 import { decodeGoaway, decodeReset } from "./control-frame.ts";
 import { encodeFrame, FLAG, FRAME, FrameCursor, writeCredit } from "./frame.ts";
 import { encodeOpening, encodeResponseHead, encodeTrailers } from "./head-codec.ts";
-import { encodeHello, encodeHubMessage, encodeWorkerMessage } from "./session-message.ts";
+import { decodeHubMessage, encodeHello, encodeHubMessage, encodeWorkerMessage } from "./session-message.ts";
 
 // The bytes of docs/protocol.md. A worker in another language is tested against the same ones.
 
@@ -103,9 +103,21 @@ test("CONTROL is type 11 with one JSON object", () => {
   );
   assert.equal(encodeHubMessage({ type: "move", afterMs: 40 }).toString(), '{"type":"move","afterMs":40}');
   assert.equal(
+    encodeHubMessage({ type: "notice", details: { a: 1 } }).toString(),
+    '{"type":"notice","details":{"a":1}}',
+  );
+  assert.equal(
     encodeHubMessage({ type: "refused", code: "name-taken", message: "no", isFatal: true }).toString(),
     '{"type":"refused","code":"name-taken","message":"no","fatal":true}',
   );
+});
+
+test("a worker passes over messages of a hub that it does not know", () => {
+  assert.equal(decodeHubMessage(Buffer.from('{"type":"later","details":{"a":1}}')), undefined);
+  assert.deepEqual(decodeHubMessage(Buffer.from('{"type":"notice","details":{"a":1},"later":2}')), {
+    type: "notice",
+    details: { a: 1 },
+  });
 });
 
 interface Read {

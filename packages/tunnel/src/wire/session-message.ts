@@ -23,6 +23,8 @@ export type HubMessage =
   | { readonly type: "registered"; readonly sessionId: string; readonly generation: number }
   /** Another hub takes over at the same address: register there, and serve here until GOAWAY. */
   | { readonly type: "move"; readonly afterMs: number }
+  /** Of the program around the hub, for the one around the worker. */
+  | { readonly type: "notice"; readonly details: unknown }
   | {
       readonly type: "refused";
       readonly code: string;
@@ -94,6 +96,8 @@ export function encodeHubMessage(message: HubMessage): Buffer {
       return encodeControl({ type: "registered", session: message.sessionId, generation: message.generation });
     case "move":
       return encodeControl({ type: "move", afterMs: message.afterMs });
+    case "notice":
+      return encodeControl({ type: "notice", details: message.details });
     case "refused":
       return encodeControl({
         type: "refused",
@@ -113,6 +117,7 @@ export function decodeHubMessage(payload: Buffer): HubMessage | undefined {
     if (!isWholeNumber(afterMs)) throw malformed("move");
     return { type, afterMs };
   }
+  if (type === "notice") return { type, details: wire["details"] };
   if (type === "registered") {
     if (!isWholeNumber(generation)) throw malformed("generation");
     return { type, sessionId: shortText(session), generation };
