@@ -53,13 +53,20 @@ export function requestStart(opening: StreamOpening): string {
   return JSON.stringify({ ...head, ...rest }).slice(0, -1);
 }
 
+/** A longer line is long for what it carries in base64. */
+const SHORT_BYTES = 64 * 1024;
+/** A head of 128 headers has some 500 of them. */
+const MAX_SIGNS = 4096;
+const QUOTE = 0x22;
+const OPENING_SIGNS = [QUOTE, 0x5b, 0x7b];
+
 export const REQUEST_BODY = ',"body":"';
 export const REQUEST_BODY_END = '"';
 export const REQUEST_END = "}\n";
 
 /** @throws TunnelError "protocol". */
 export function decodeRequest(line: Buffer): V1Request {
-  const wire = parseLine(line);
+  const wire = parseDataLine(line);
   const [path = "", ...query] = textField(wire, "path").split("?");
   return {
     requestId: textField(wire, "request_id"),
@@ -74,7 +81,7 @@ export function decodeRequest(line: Buffer): V1Request {
 
 /** @throws TunnelError "protocol". */
 export function decodeAnswer(line: Buffer): V1Answer {
-  const wire = parseLine(line);
+  const wire = parseDataLine(line);
   const error = objectField(wire, "error");
   const code = error && textField(error, "code");
   const message = error && textField(error, "message");
@@ -102,4 +109,20 @@ export function encodeAnswerEnd(requestId: string): Buffer {
 
 export function encodeAnswerError(requestId: string, code: string, message: string): Buffer {
   return encodeLine({ request_id: requestId, error: { code, message } });
+}
+
+/** Lines are long, and 8 MiB of fields take two seconds to parse where as much base64 takes 18 ms. */
+function parseDataLine(line: Buffer): Readonly<Record<string, unknown>> {
+  if (line.length > SHORT_BYTES && hasManySigns(line)) {
+    throw new TunnelError("protocol", { message: "a long line of many fields" });
+  }
+  return parseLine(line);
+}
+
+function hasManySigns(line: Buffer): boolean {
+  let count = 0;
+  for (const sign of OPENING_SIGNS) {
+    for (let at = line.indexOf(sign); at !== -1 && count <= MAX_SIGNS; at = line.indexOf(sign, at + 1)) count += 1;
+  }
+  return count > MAX_SIGNS;
 }

@@ -363,6 +363,23 @@ test("a malformed line and one above its limit end only their stream, which is c
   assert.equal(hub.world.closed, undefined);
 });
 
+test("a long line of nothing but fields, which would take seconds to parse, is refused; one of data is read", async () => {
+  const hub = Hub.registered();
+  const [first, second, third] = [hub.ask(), hub.ask({ requestId: "r2" }), hub.ask({ requestId: "r3" })];
+  const keys = Array.from({ length: 400_000 }, (_, at) => `"${at}":0`).join(",");
+  const nested = "[".repeat(1e6) + "]".repeat(1e6);
+  const cpuBefore = process.cpuUsage();
+  hub.receive(line(2, `{${keys}}`), line(4, `{"x":${nested}}`));
+  const { user } = process.cpuUsage(cpuBefore);
+  hub.receive(line(6, { status_code: 200, body_chunk: Buffer.alloc(1e6, "a").toString("base64"), eof: true }));
+
+  await assert.rejects(first.head, { code: "protocol" });
+  await assert.rejects(second.head, { code: "protocol" });
+  assert.equal((await textOf(third.body)).length, 1e6);
+  // Parsed, these two would take more than a second.
+  assert.ok(user < 500_000, `${user} microseconds`);
+});
+
 test("a cancelled request is cancelled again at 0.25, 1 and 5 s, then its stream is closed", () => {
   const hub = Hub.registered();
   hub.ask().reset("cancelled");
@@ -665,7 +682,7 @@ test("a worker that opens streams gets them closed, and too many end the session
   assert.equal(hub.ended[0]?.code, "abuse");
 });
 
-test("too many control messages, a too long one and a closed control stream end the session", () => {
+test("too many control messages, too many bytes of them, a too long one and a closed control stream end the session", () => {
   const many = Hub.registered();
   for (let count = 0; count < 30; count++) many.receive(line(CONTROL, { type: "ack" }));
   assert.equal(many.ended[0]?.code, "abuse");
@@ -673,6 +690,11 @@ test("too many control messages, a too long one and a closed control stream end 
   const long = Hub.registered({ v1ControlLineBytes: 1000 });
   long.receive(line(CONTROL, "x".repeat(1001)));
   assert.equal(long.ended[0]?.code, "too-large");
+
+  const heavy = Hub.registered();
+  const message = line(CONTROL, { type: "ack", request_id: "x".repeat(250 * 1024) });
+  heavy.receive(message, message, message);
+  assert.equal(heavy.ended[0]?.code, "abuse");
 
   const closed = Hub.registered();
   closed.receive(fin(CONTROL));

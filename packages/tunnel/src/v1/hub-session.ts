@@ -43,6 +43,8 @@ const FIRST_ID = 2;
 /** So much may come before the sum of what is stored is counted again. */
 const COUNT_EVERY_BYTES = 1024 * 1024;
 const CANCEL_REASON = "client_disconnected";
+/** Of the answer to a cancellation, whose id holds the namespace. */
+const MAX_ACK_BYTES = 2048;
 
 /**
  * The hub's end of a session with a v1 worker: smux server, even ids from 2, the first stream of the worker is the control
@@ -63,6 +65,7 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
   readonly #lingering = new Set<V1HubStream>();
   readonly #lines: LineReader;
   readonly #messageRate: RateLimit;
+  readonly #byteRate: RateLimit;
   readonly #openRate: RateLimit;
   readonly #startedMs: number;
   #control: SmuxOutlet | undefined;
@@ -85,6 +88,7 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
     this.uploads = new UploadTurns(limits.v1LargeBodies);
     this.#lines = new LineReader(limits.v1ControlLineBytes);
     this.#messageRate = new RateLimit(limits.controlsPerSecond);
+    this.#byteRate = new RateLimit(limits.controlBytesPerSecond, limits.controlBurstBytes);
     this.#openRate = new RateLimit(limits.workerOpensPerSecond);
     this.#cancelled = new CancelList(this, limits.v1MaxCancelled);
     this.#smux = new SmuxSession({ limits, environment, carrier, events: this });
@@ -195,6 +199,7 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
     const ownId = `${this.#facts?.namespace ?? ""}:cancel:${streamId}`;
     // The worker answers each: a hundred clients that hang up at once are no abuse of its.
     this.#messageRate.earn(1);
+    this.#byteRate.earn(MAX_ACK_BYTES);
     this.#say({ type: "cancel_request", requestId: ownId, targetRequestId: requestId, reason: CANCEL_REASON });
   }
 
@@ -213,13 +218,14 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
     }
     if (id === this.#controlId || this.streams.has(id)) return;
     // The original never accepts another stream of a worker. It is closed, and what comes on it is dropped.
-    if (!this.#openRate.take(this.nowMs)) throw new TunnelError("abuse", { message: "a worker opens streams" });
+    if (!this.#openRate.take(this.nowMs)) throw abuse("a worker opens streams");
     this.closeStream(new SmuxOutlet({ id, opens: false, roomBytes: 0 }));
   }
 
   onPush(id: number, piece: Buffer): void {
     if (this.ended !== undefined) return;
     if (id === this.#controlId) {
+      if (!this.#byteRate.take(this.nowMs, piece.length)) throw abuse("too many bytes of control messages");
       this.#lines.push(piece, (line) => this.#onMessage(decodeMessage(line)));
       return;
     }
@@ -271,7 +277,7 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
 
   #onMessage(message: V1Message): void {
     if (this.ended !== undefined) return;
-    if (!this.#messageRate.take(this.nowMs)) throw new TunnelError("abuse", { message: "too many control messages" });
+    if (!this.#messageRate.take(this.nowMs)) throw abuse("too many control messages");
     switch (message.type) {
       case "register":
         this.#onRegister(message.requestId, message.facts);
@@ -379,6 +385,10 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
 
 /** Endings of which the worker's owner should read. An `error` makes a Go worker deaf, so it is said right before the end. */
 const TOLD: ReadonlySet<TunnelErrorCode> = new Set(["protocol", "abuse", "revoked", "auth", "refused", "superseded"]);
+
+function abuse(message: string): TunnelError {
+  return new TunnelError("abuse", { message });
+}
 
 function refused(message: string): TunnelError {
   return new TunnelError("refused", { message, retrySafe: true });

@@ -1,6 +1,6 @@
 import type { MuxCarrier } from "../mux/mux-carrier.ts";
 import type { TunnelError } from "../tunnel-error.ts";
-import { SMUX, smuxHeader, SmuxParser } from "./smux-frame.ts";
+import { SMUX, SMUX_MAX_PAYLOAD, smuxHeader, SmuxParser } from "./smux-frame.ts";
 import type { V1Environment } from "./v1-environment.ts";
 
 /** A clock, timers and a carrier that a test holds in its hands. */
@@ -102,8 +102,13 @@ export function fin(id: number): Buffer {
   return smuxHeader(SMUX.close, id);
 }
 
-/** One line of a peer, in one frame. */
+/** One line of a peer. */
 export function line(id: number, value: object | string): Buffer {
-  const payload = Buffer.from(`${typeof value === "string" ? value : JSON.stringify(value)}\n`);
-  return Buffer.concat([smuxHeader(SMUX.push, id, payload.length), payload]);
+  const text = Buffer.from(`${typeof value === "string" ? value : JSON.stringify(value)}\n`);
+  const frames: Buffer[] = [];
+  for (let at = 0; at < text.length; at += SMUX_MAX_PAYLOAD) {
+    const payload = text.subarray(at, at + SMUX_MAX_PAYLOAD);
+    frames.push(smuxHeader(SMUX.push, id, payload.length), payload);
+  }
+  return Buffer.concat(frames);
 }
