@@ -39,7 +39,7 @@ export async function insertAccessToken(db: Kysely<Schema>, token: NewAccessToke
         eb("revoked_at_ms", "<", oldest),
         eb("expires_at_ms", "<", oldest),
         eb.and([
-          eb("revoked_at_ms", "is not", null),
+          eb.or([eb("revoked_at_ms", "is not", null), eb("expires_at_ms", "<=", token.createdAtMs)]),
           eb(
             "id",
             "not in",

@@ -186,6 +186,22 @@ export function credentialStoresContract(name: string, open: Open): void {
     assert.equal((await deletePasskey(db, { id: "passkey_1", userId: "user_1" }))?.id, "passkey_1");
   });
 
+  test(`${name}: of tokens that ended only the newest are kept, and none that can still be used is lost`, async () => {
+    await using store = await openWithUsers();
+    const { db } = store.database;
+    const numbered = (number: number): string => `token_${String(number).padStart(3, "0")}`;
+    await insertAccessToken(db, { ...token(numbered(0)), expiresAtMs: undefined });
+    for (let number = 1; number <= 210; number += 1) {
+      const nowMs = 1000 + 10 * number;
+      await insertAccessToken(db, { ...token(numbered(number)), createdAtMs: nowMs, expiresAtMs: nowMs + 1 });
+      if (number % 2 === 0) await revokeAccessToken(db, { id: numbered(number), userId: "user_1" }, nowMs);
+    }
+
+    const kept = await accessTokensOf(db, "user_1", { limit: 1000 });
+
+    assert.deepEqual([kept.length, kept.at(-2)?.id, kept.at(-1)?.id], [201, numbered(11), numbered(0)]);
+  });
+
   test(`${name}: an access token is found by its hash until it is revoked or runs out`, async () => {
     await using store = await openWithUsers();
     const { db } = store.database;
