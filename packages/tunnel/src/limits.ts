@@ -53,7 +53,7 @@ export const TUNNEL_LIMITS = {
 
   /** Received PINGs; we send one every 15 s. */
   pingsPerSecond: 10,
-  /** Received CREDITs on top of one per 4 KiB of data that we sent; legal peers need one per 16 KiB. */
+  /** Received CREDITs on top of one per 4 KiB, or quarter of its window, of data that we sent; most peers need one per 16 KiB. */
   creditsPerSecond: 100,
   /** Frames of types that we do not know. Ignored, so that a newer peer may use them. */
   unknownFramesPerSecond: 100,

@@ -26,7 +26,7 @@ export interface FrameTarget extends StreamHost {
   onPing(payload: Buffer, isAnswer: boolean): void;
 }
 
-/** A stream earns the peer one CREDIT for so many bytes of ours. */
+/** Bytes of ours earn the peer one CREDIT: so many, or a quarter of its windows when that is less, as it sends one for each. */
 const BYTES_PER_CREDIT = 4096;
 const TEN_SECONDS = 10;
 
@@ -71,7 +71,8 @@ export class FrameReceiver {
 
   /** We sent bytes: the peer may give so much more credit. */
   onSent(bytes: number): void {
-    this.#credits.earn(bytes / BYTES_PER_CREDIT);
+    const window = this.#target.peer?.initialWindowBytes ?? Infinity;
+    this.#credits.earn(bytes / Math.min(BYTES_PER_CREDIT, window / 4));
   }
 
   #onFrame(frame: FrameCursor): void {

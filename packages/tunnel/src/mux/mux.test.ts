@@ -45,7 +45,7 @@ class Bench {
   isDestroyed = false;
   #tasks: (() => void)[] = [];
 
-  constructor(role: "hub" | "worker", limits: Partial<TunnelLimits> = {}) {
+  constructor(role: "hub" | "worker", limits: Partial<TunnelLimits> = {}, peerWindowBytes = 262_144) {
     this.mux = new Mux({
       role,
       limits: { ...TUNNEL_LIMITS, ...limits },
@@ -74,12 +74,12 @@ class Bench {
       },
     });
     this.mux.start("test");
-    this.hello(role === "hub" ? "worker" : "hub");
+    this.hello(role === "hub" ? "worker" : "hub", peerWindowBytes);
     this.flush();
   }
 
-  hello(role: "hub" | "worker"): void {
-    const hello = encodeHello({ role, software: "t", initialWindowBytes: 262_144, maxStreams: 256 }, "g");
+  hello(role: "hub" | "worker", initialWindowBytes = 262_144): void {
+    const hello = encodeHello({ role, software: "t", initialWindowBytes, maxStreams: 256 }, "g");
     this.mux.receive(encodeFrame(FRAME.hello, 0, 0, hello));
   }
 
@@ -360,6 +360,19 @@ test("data is sent up to the credit, to the byte, and goes on with the next CRED
   bench.credit(2, 400_000);
 
   assert.equal(sentData(), 300_000);
+});
+
+test("a peer with the smallest window may give credit for each quarter of it, however fast", () => {
+  const win = 1024;
+  const bench = new Bench("hub", {}, win);
+  const stream = bench.mux.open(OPENING);
+  const total = 500_000;
+  stream.write(Buffer.alloc(total));
+  bench.flush();
+  for (let consumed = win / 4; consumed + win < total; consumed += win / 4) bench.credit(stream.id, consumed + win);
+
+  assert.equal(bench.endCode, undefined);
+  assert.ok(stream.send.sentBytes > total - win);
 });
 
 test("one byte beyond credit resets the stream with flow-control; the third time ends the session", () => {
