@@ -47,6 +47,24 @@ test("a slot that nobody wants is not taken", (t) => {
   assert.equal(queue.size, 2);
 });
 
+test("a slot that is free in the very turn in which somebody stops waiting is not given to him", async () => {
+  const queue = new SlotQueue<Target>();
+  const leaving = new AbortController();
+  const left = queue.wait(ANY, leaving.signal);
+  left.catch(() => {});
+  const next = queue.wait(ANY, NEVER);
+
+  leaving.abort(new AppError("client_closed"));
+  const isGiven = queue.offer(TARGET);
+  const isGivenAgain = queue.offer(TARGET);
+  await next;
+
+  assert.deepEqual([isGiven, isGivenAgain], [true, false]);
+  await assert.rejects(left, codeOf("client_closed"));
+  await assert.rejects(queue.wait(ANY, leaving.signal), codeOf("client_closed"));
+  assert.equal(queue.size, 0);
+});
+
 test("who stops waiting leaves the queue with the reason", async () => {
   const queue = new SlotQueue<Target>();
   const client = new AbortController();

@@ -48,6 +48,7 @@ export class SlotQueue<T extends { modelsIn(groupId: string): ReadonlySet<string
    * @throws AppError `worker_busy` when the queue is full, `tooLong` when the wait is; else the signal's reason.
    */
   wait(wish: SlotWish<T>, signal: AbortSignal): Promise<Place<T>> {
+    if (signal.aborted) return Promise.reject(signal.reason);
     if (this.#size >= QUEUE_LIMITS.maxWaiting) return Promise.reject(busy(wish.model));
     const { promise, resolve, reject } = Promise.withResolvers<Place<T>>();
     this.#order += 1;
@@ -58,15 +59,18 @@ export class SlotQueue<T extends { modelsIn(groupId: string): ReadonlySet<string
       order: this.#order,
       resolve,
     };
-    const tooLong = (): void => reject(wish.tooLong?.() ?? busy(wish.model));
-    const timer = setTimeout(tooLong, wish.maxWaitMs);
-    const onAbort = (): void => reject(signal.reason);
+    // At once: a slot that is offered in the same turn would go to somebody who is gone, and never come back.
+    const leave = (reason: unknown): void => {
+      this.#remove(waiter);
+      reject(reason);
+    };
+    const timer = setTimeout(() => leave(wish.tooLong?.() ?? busy(wish.model)), wish.maxWaitMs);
+    const onAbort = (): void => leave(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#add(waiter);
     return promise.finally(() => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
-      this.#remove(waiter);
     });
   }
 
