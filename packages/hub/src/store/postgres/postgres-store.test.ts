@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 
 import { keyStoreContract } from "../key-store.contract.ts";
@@ -14,6 +14,8 @@ import {
   TEST_POSTGRES_URL,
   temporaryPostgres,
 } from "../test-postgres.ts";
+import { connectionConfig } from "./postgres-connection.ts";
+import { PostgresDatabase } from "./postgres-database.ts";
 
 const KEY = { id: "key_1", kind: "api", name: "a", prefix: "sk-a", hash: "h", createdAtMs: 0 } as const;
 
@@ -70,6 +72,28 @@ test("a watcher is told again after its connection broke", SKIPPED_WITHOUT_POSTG
   await heard;
 });
 
+test("a watcher is told again after its connection died without a word", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+  await using other = await openStore(place.url);
+  await using line = await openLine(new URL(place.url));
+  const config = connectionConfig(line.url, { durability: "every-commit" });
+  await using watching = new PostgresDatabase(other.database.db, config, 100);
+  let told = Promise.withResolvers<void>();
+  watching.watch(() => told.resolve());
+  await told.promise;
+
+  line.dropWhatIsOpen();
+  told = Promise.withResolvers<void>();
+  // Once because the connection is lost, once because another one stands.
+  await told.promise;
+  told = Promise.withResolvers<void>();
+  await told.promise;
+  told = Promise.withResolvers<void>();
+  await insert(other);
+
+  await told.promise;
+});
+
 test("three hubs that open a new database at once all succeed", SKIPPED_WITHOUT_POSTGRES, async () => {
   await using place = await temporaryPostgres();
 
@@ -101,6 +125,35 @@ test("a database that is not there is named with what makes it", SKIPPED_WITHOUT
 
   await assert.rejects(openStore(url.href), { code: "cannot-open", message: /no such database.*createdb/ });
 });
+
+/** A way to the server that can lose what goes over it, as a firewall does: both ends think that they are connected. */
+async function openLine(server: URL): Promise<{ url: string; dropWhatIsOpen(): void } & AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  const listening = createServer((near) => {
+    const far = connect(Number(server.port), server.hostname);
+    near.pipe(far).pipe(near);
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on("error", () => socket.destroy());
+    }
+  });
+  listening.listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const url = new URL(server);
+  // Nothing else listens on a path here.
+  url.port = String((listening.address() as AddressInfo).port);
+  url.hostname = "127.0.0.1";
+  return {
+    url: url.href,
+    dropWhatIsOpen: () => {
+      for (const socket of sockets) socket.unpipe().on("data", () => {});
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      listening.close();
+    },
+  };
+}
 
 /** As an administrator would: the connections that wait for notifications end. */
 async function endListeners(url: string): Promise<void> {
