@@ -28,6 +28,9 @@ const NO_CONNECTION = "PostgreSQL at {place} takes no connection now: {reason}."
 const CAUSES: ReadonlyMap<string, readonly [StoreErrorCode, string]> = new Map([
   ["ECONNREFUSED", ["cannot-open", NOBODY_ANSWERS]],
   ["ENOENT", ["cannot-open", NOBODY_ANSWERS]],
+  ["ETIMEDOUT", ["cannot-open", NOBODY_ANSWERS]],
+  // Of pg, when it connects.
+  ["Connection terminated due to connection timeout", ["cannot-open", NOBODY_ANSWERS]],
   ["EHOSTUNREACH", ["cannot-open", NOBODY_ANSWERS]],
   ["ENOTFOUND", ["cannot-open", NO_SUCH_MACHINE]],
   ["EAI_AGAIN", ["cannot-open", NO_SUCH_MACHINE]],
@@ -42,5 +45,7 @@ const CAUSES: ReadonlyMap<string, readonly [StoreErrorCode, string]> = new Map([
   ["57P03", ["locked", NO_CONNECTION]],
   // Of pg-pool: all connections are in use, and stayed so.
   ["timeout exceeded when trying to connect", ["locked", NO_CONNECTION]],
+  // Two that waited for each other, and this one was chosen. All of it was undone.
+  ["40P01", ["locked", "Two writers in {place} waited for each other."]],
   ["55P03", ["locked", "Another program holds a lock in {place}, and waiting did not help."]],
 ]);
