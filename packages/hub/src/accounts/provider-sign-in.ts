@@ -164,7 +164,7 @@ async function userOf(
     throw new AppError("forbidden", `${provider.label} names no verified e-mail address, and this hub needs one.`);
   }
   const known = await userByEmail(db, email);
-  if (known === undefined) await admit(deps, attempt.invite);
+  if (known === undefined) await admit(deps, visitor, attempt.invite);
   const nowMs = deps.now();
   return deps.database.write(async (transaction) => {
     // Looked up again: somebody may have come in between.

@@ -44,7 +44,7 @@ export async function register(
 ): Promise<{ readonly next: "verify-email" | "sign-in" }> {
   const email = normaliseEmail(given.email);
   const password = checkNewPassword(given.password, email);
-  await admit(deps, given.inviteCode);
+  await admit(deps, visitor, given.inviteCode);
   deps.tries.take(["register from", networkOf(visitor.address)], ["registration mail to", email]);
   const nowMs = deps.now();
   const newcomer: NewUser = {
@@ -72,11 +72,15 @@ export async function register(
  *
  * @throws AppError `forbidden`, `invalid_request`
  */
-export async function admit(deps: AccountsDeps, inviteCode: string | undefined): Promise<void> {
+export async function admit(
+  deps: AccountsDeps,
+  { address }: Pick<Visitor, "address">,
+  inviteCode: string | undefined,
+): Promise<void> {
   const { registration } = deps.settings;
   if (registration === "closed") throw new AppError("forbidden", "This hub takes no new accounts.");
   if (!(await hasRoot(deps))) throw new AppError("forbidden", "This hub is not set up yet.");
-  if (inviteCode !== undefined) return deps.invites.check(deps.database.db, inviteCode, deps.now());
+  if (inviteCode !== undefined) return deps.invites.check(inviteCode, address);
   if (registration === "invite") {
     throw new AppError("invalid_request", "A new account needs an invite code.", { param: "invite_code" });
   }

@@ -146,7 +146,7 @@ function testDeps(given: {
     outbox: new Outbox({ send: (mail) => Promise.resolve(void sent.push(mail)), close: () => {} }, log),
     publicUrl: new PublicUrl("https://hub.example"),
     invites: {
-      check: (_db, code) => (code.startsWith("GOOD") ? Promise.resolve() : Promise.reject(badCode())),
+      check: (code) => (code.startsWith("GOOD") ? Promise.resolve() : Promise.reject(badCode())),
       redeem: (_transaction, code) => (code === "GOOD" ? Promise.resolve() : Promise.reject(badCode())),
     },
   };

@@ -1,17 +1,12 @@
 import type { InviteDesk } from "../accounts/invite-desk.ts";
 import { inviteHashOf } from "../identity/invite-code.ts";
-import { inviteState } from "../store/redeem-invite.ts";
-import type { GroupsDeps } from "./groups-deps.ts";
-import { endedInvite, noSuchInvite, redeemIn } from "./redeem.ts";
+import { noSuchInvite, openInvite, type RedeemDeps, redeemIn } from "./redeem.ts";
 
 /** Invites as registration needs them: whoever has one may make an account, and is in its group with it. */
-export function inviteDesk(deps: GroupsDeps): InviteDesk {
+export function inviteDesk(deps: RedeemDeps): InviteDesk {
   return {
-    check: async (db, code, nowMs) => {
-      const hash = inviteHashOf(code);
-      const state = hash === undefined ? undefined : await inviteState(db, hash, nowMs);
-      if (state === undefined || state.outcome === "unknown") throw noSuchInvite();
-      if (state.outcome === "ended") throw endedInvite(state.end);
+    check: async (code, address) => {
+      await openInvite(deps, address, code);
     },
     redeem: async (transaction, code, { user, address, requestId }, nowMs) => {
       const hash = inviteHashOf(code);

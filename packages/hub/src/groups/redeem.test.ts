@@ -212,14 +212,18 @@ test("an invite makes an account's first group in the transaction that makes the
     );
 
   const { db } = groups.database;
-  await desk.check(db, code, groups.now());
+  await desk.check(code, "192.0.2.1");
   const first = await register("bob");
   const second = await register("cyd");
 
+  const wrong: string[] = [];
+  for (let times = 0; times < 11; times += 1) wrong.push(await codeOf(desk.check("0000-0000-0000-0000", "192.0.2.1")));
+
+  assert.deepEqual([wrong.slice(0, 10), wrong[10]], [Array(10).fill("not_found"), "rate_limit_exceeded"]);
   assert.deepEqual([first, second], ["none", "invite_ended"]);
   assert.equal((await findMembership(db, { groupId: group.id, userId: "user_bob" }))?.role, "member");
   assert.equal(await db.selectFrom("users").selectAll().where("id", "=", "user_cyd").executeTakeFirst(), undefined);
-  assert.equal(await codeOf(desk.check(db, code, groups.now())), "invite_ended");
-  assert.equal(await codeOf(desk.check(db, "0000-0000-0000-0000", groups.now())), "not_found");
-  assert.equal(await codeOf(desk.check(db, "?", groups.now())), "not_found");
+  assert.equal(await codeOf(desk.check(code, "192.0.2.2")), "invite_ended");
+  assert.equal(await codeOf(desk.check("0000-0000-0000-0000", "192.0.2.2")), "not_found");
+  assert.equal(await codeOf(desk.check("?", "192.0.2.2")), "not_found");
 });
