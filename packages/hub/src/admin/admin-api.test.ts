@@ -9,6 +9,7 @@ import * as z from "zod";
 import { AppError } from "../errors.ts";
 import type { UserActor } from "../identity/actor.ts";
 import { SilentLog } from "../observe/silent-log.ts";
+import { IDEMPOTENCY_LIMITS } from "../store/idempotency-store.ts";
 import { openStore } from "../store/open-store.ts";
 import { StoreError } from "../store/store-error.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
@@ -483,6 +484,22 @@ test("a create that failed is done when it is sent again, and another actor's ke
     api.notes.map(({ text }) => text),
     ["a", "b"],
   );
+});
+
+test("a create whose hub died before it answered is not done a second time with its Idempotency-Key", async () => {
+  await using api = await startApi();
+  const create = (): Promise<Response> =>
+    api.call("POST", "/api/notes", { body: { text: "a" }, headers: IDEMPOTENCY_KEY });
+  await create();
+  // As a process that was killed left it, a minute ago.
+  const died = { answer: null, created_at_ms: Date.now() - IDEMPOTENCY_LIMITS.runningMs };
+  await api.db.updateTable("idempotent_answers").set(died).execute();
+
+  const again = await create();
+
+  assert.equal(again.headers.get("retry-after"), null);
+  assert.deepEqual(await refusal(again), [409, "conflict", null]);
+  assert.equal(api.notes.length, 1);
 });
 
 test("an answer that is kept cannot be read from the database", async () => {

@@ -47,10 +47,11 @@ export function readIdempotencyKey(header: string | readonly string[] | undefine
 }
 
 /**
- * Does a create once: the same request with the same key gets the answer of the first. Only what succeeded is kept, so a failure
- * may be tried again.
+ * Does a create once, or not at all: the same request with the same key gets the answer of the first. Only what succeeded is kept,
+ * so a failure may be tried again.
  *
- * @throws AppError what `act` throws; `conflict` while the first one runs; `idempotency_key_reused` for another request.
+ * @throws AppError what `act` throws; `conflict` while the first one runs, and when its process died before it was answered;
+ * `idempotency_key_reused` for another request.
  */
 export async function answerOnce(
   deps: IdempotencyDeps,
@@ -66,6 +67,11 @@ export async function answerOnce(
     }
     case "running":
       throw new AppError("conflict", "A request with this Idempotency-Key is being answered.", { retryAfter: 1 });
+    case "unknown":
+      throw new AppError(
+        "conflict",
+        "The hub stopped while it did this, and nobody knows whether it was done. Look, and try again with another Idempotency-Key.",
+      );
     case "another-request":
       throw new AppError("idempotency_key_reused");
     case "begun":
@@ -73,7 +79,7 @@ export async function answerOnce(
   }
   const answer = await act().catch(async (thrown: unknown) => {
     await forgetAnswer(deps.db, request.id).catch((error: unknown) => {
-      // The caller is to hear why it failed; after a minute the key is free in any case.
+      // The caller is to hear why it failed, and may try again with another key.
       deps.log.error({ error }, "an Idempotency-Key could not be given back");
     });
     throw thrown;

@@ -48,14 +48,17 @@ export function idempotencyStoreContract(
     assert.deepEqual(await beginAnswer(db, REQUEST, 1001), { outcome: "begun" });
   });
 
-  test(`${name}: a create whose process died may be tried again, one that runs may not`, async () => {
+  test(`${name}: a create whose process died is not done a second time, as it may have been done`, async () => {
     await using store = await open();
     const { db } = store.database;
     await beginAnswer(db, REQUEST, 1000);
     const { runningMs } = IDEMPOTENCY_LIMITS;
 
     assert.deepEqual(await beginAnswer(db, REQUEST, 1000 + runningMs - 1), { outcome: "running" });
-    assert.deepEqual(await beginAnswer(db, REQUEST, 1000 + runningMs), { outcome: "begun" });
+    assert.deepEqual(await beginAnswer(db, REQUEST, 1000 + runningMs), { outcome: "unknown" });
+    assert.deepEqual(await beginAnswer(db, { ...REQUEST, requestHash: "another" }, 2000), {
+      outcome: "another-request",
+    });
   });
 
   test(`${name}: answers are kept for a day`, async () => {

@@ -8,7 +8,7 @@ export const IDEMPOTENCY_LIMITS = {
   keptMs: 24 * 3600_000,
   /** Of one actor; then the oldest go. */
   perActor: 1_000,
-  /** A create that did not end by then died with its process: the key may be used again. */
+  /** A create that did not end by then died with its process. Whether it was done before nobody knows. */
   runningMs: 60_000,
 } as const;
 
@@ -25,22 +25,14 @@ export type Beginning =
   /** The first of its kind: do it, then `keepAnswer` or `forgetAnswer`. */
   | { readonly outcome: "begun" }
   | { readonly outcome: "answered"; readonly answer: string }
-  | { readonly outcome: "running" | "another-request" };
+  /** `unknown`: it may have been done by a process that died. */
+  | { readonly outcome: "running" | "unknown" | "another-request" };
 
 /** Whether a create is to be done, was done, or is under way. Of several at once exactly one is told `begun`. */
 export async function beginAnswer(db: Kysely<Schema>, request: IdempotentRequest, nowMs: number): Promise<Beginning> {
   await db
     .deleteFrom("idempotent_answers")
-    .where((eb) =>
-      eb.or([
-        eb("created_at_ms", "<=", nowMs - IDEMPOTENCY_LIMITS.keptMs),
-        eb.and([
-          eb("id", "=", request.id),
-          eb("answer", "is", null),
-          eb("created_at_ms", "<=", nowMs - IDEMPOTENCY_LIMITS.runningMs),
-        ]),
-      ]),
-    )
+    .where("created_at_ms", "<=", nowMs - IDEMPOTENCY_LIMITS.keptMs)
     .execute();
   const { id, actorId: actor_id, requestHash: request_hash } = request;
   const begun = await db
@@ -55,9 +47,10 @@ export async function beginAnswer(db: Kysely<Schema>, request: IdempotentRequest
   }
   const known = await db.selectFrom("idempotent_answers").selectAll().where("id", "=", id).executeTakeFirst();
   // It may have been forgotten between the two: then the next try begins.
-  if (known === undefined || known.answer === null) return { outcome: "running" };
+  if (known === undefined) return { outcome: "running" };
   if (known.request_hash !== request_hash) return { outcome: "another-request" };
-  return { outcome: "answered", answer: known.answer };
+  if (known.answer !== null) return { outcome: "answered", answer: known.answer };
+  return { outcome: known.created_at_ms > nowMs - IDEMPOTENCY_LIMITS.runningMs ? "running" : "unknown" };
 }
 
 /** What was begun is done. @param answer Encrypted by the caller. */
