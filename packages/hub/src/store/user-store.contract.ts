@@ -99,6 +99,8 @@ export function userStoreContract(name: string, open: Open): void {
     assert.deepEqual(await ids({ isDisabled: false }), ["user_2", "user_1"]);
     assert.deepEqual(await ids({ search: "ANN" }), ["user_2"]);
     assert.deepEqual(await ids({ search: "user_1@" }), ["user_1"]);
+    await database.write((transaction) => changeUser(transaction, "user_1", { name: "Émile Zola" }));
+    assert.deepEqual([await ids({ search: "Émile" }), await ids({ search: "ZOLA" })], [["user_1"], ["user_1"]]);
     // What a pattern would mean by these is not meant.
     assert.deepEqual(await ids({ search: "%" }), ["user_2"]);
     assert.deepEqual(await ids({ search: "0%_a" }), ["user_2"]);

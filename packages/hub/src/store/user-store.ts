@@ -42,7 +42,7 @@ export interface UserChange {
 }
 
 export interface UserFilter {
-  /** Part of the address or the name, in any case. */
+  /** Part of the address or the name, in any case; letters that are not ASCII as they stand in the name. */
   readonly search?: string | undefined;
   readonly role?: UserRole | undefined;
   readonly isDisabled?: boolean | undefined;
@@ -109,8 +109,12 @@ export async function usersWhere(
   if (filter.role !== undefined) query = query.where("role", "=", filter.role);
   if (filter.isDisabled !== undefined) query = query.where("disabled_at_ms", filter.isDisabled ? "is not" : "is", null);
   if (filter.search !== undefined) {
-    const pattern = `%${filter.search.toLowerCase().replaceAll(/[!%_]/g, "!$&")}%`;
-    query = query.where(sql<boolean>`(email like ${pattern} escape '!' or lower(name) like ${pattern} escape '!')`);
+    const asWritten = `%${filter.search.replaceAll(/[!%_]/g, "!$&")}%`;
+    const lower = asWritten.toLowerCase();
+    // Of letters that are not ASCII SQLite's `lower` knows no case, and PostgreSQL's only in some locales.
+    query = query.where(
+      sql<boolean>`(email like ${lower} escape '!' or lower(name) like ${lower} escape '!' or name like ${asWritten} escape '!')`,
+    );
   }
   if (page.after !== undefined) query = query.where("id", "<", page.after);
   const rows = await query.orderBy("id", "desc").limit(page.limit).execute();
