@@ -67,7 +67,9 @@ for (const database of databases()) {
 
       // Ben joins with his machine: the worker asks, he says yes in the browser, and his key uses what Ada shares.
       const benHome = closing.use(await temporaryFolder()).path;
-      const env = { HOME: benHome, TOKIAME_MODEL_TARGETS: JSON.stringify({ "ben-model": { url: engines.ben.url } }) };
+      const target = { url: engines.ben.url };
+      const targets = JSON.stringify({ "ben-model": target, "ADA-Model": target });
+      const env = { HOME: benHome, TOKIAME_MODEL_TARGETS: targets };
       const joining = closing.use(
         new RunningProcess({
           name: "tokiame join",
@@ -79,9 +81,15 @@ for (const database of databases()) {
       const userCode = await joining.findLine((line) => /#.*&machine=([\w-]+)/.exec(line)?.[1]);
       await ben.ask(`POST /api/device-joins/${userCode}/confirm`);
       assert.equal((await joining.exited).code, 0, joining.log);
-      closing.use(new RunningProcess({ name: "laptop", script: "packages/worker/src/main.ts", args: ["run"], env }));
+      const laptop = closing.use(
+        new RunningProcess({ name: "laptop", script: "packages/worker/src/main.ts", args: ["run"], env }),
+      );
       const benKey = await keyOf(ben, group);
       await hub.listing(adaKey, ["ada-model", "ben-model"]);
+      // Under a name that looks like Ada's he serves nobody, and his machine says so.
+      await eventually("the laptop says what is not served", () =>
+        Promise.resolve(laptop.log.includes("not served: ADA-Model in friends (somebody else keeps")),
+      );
       assert.match(await answerOf(hub, benKey, "ada-model"), /\S/);
       assert.match(await answerOf(hub, adaKey, "ben-model"), /\S/);
       const { data: workers } = await ada.ask<{ readonly data: readonly { readonly name: string }[] }>(

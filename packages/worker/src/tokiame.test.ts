@@ -68,6 +68,12 @@ async function startHome(): Promise<
   };
 }
 
+/** What the hub serves of whoever connects. */
+const SERVED = {
+  kind: "served",
+  groups: [{ group: "friends", served: 0, refused: [{ why: "taken", count: 1, models: ["llama3:8b"] }] }],
+};
+
 /** @param options.isAnonymous Behind a proxy that drops what names the version, as an original hub may be. */
 async function startHub({ isAnonymous = false } = {}): Promise<AsyncDisposable & { url: string }> {
   const tunnel = createTunnelServer<string>({
@@ -80,7 +86,8 @@ async function startHub({ isAnonymous = false } = {}): Promise<AsyncDisposable &
       if (workerId !== "taken") return;
       throw new TunnelRefusal({ status: 409, code: "name-taken", message: "used by another key", fatal: true });
     },
-    onSession: () => undefined,
+    // Right behind the answer to its registration it would wait for a second.
+    onSession: (session) => void setImmediate(() => session.notify(SERVED)),
     onUpdate: () => undefined,
     onClose: () => undefined,
     allowNoSubprotocol: isAnonymous,
@@ -141,7 +148,7 @@ test("run serves what it found until it is told to stop, and status shows it mea
 
   // The line comes before the file is on disk.
   let status = await home.start(["status"]).ran;
-  while (!status.out.includes("(2 connections)")) status = await home.start(["status"]).ran;
+  while (!/\(2 connections\)[^]*not served/.test(status.out)) status = await home.start(["status"]).ran;
   running.stop();
   const { code, out, error } = await running.ran;
   const afterwards = await home.start(["status"]).ran;
@@ -151,6 +158,11 @@ test("run serves what it found until it is told to stop, and status shows it mea
   assert.match(status.out, /^gaming-pc \(process \d+\)\n {2}hub +connected to 127\.0\.0\.1:\d+ \(2 connections\)\n/);
   assert.equal(out.split("connected to 127.0.0.1").length, 2, "one line for both");
   assert.match(status.out, /model +llama3:8b {2}on ollama/);
+  assert.match(
+    status.out,
+    /\n {2}served +0 models in friends\n {2}not served {2}llama3:8b in friends \(somebody else keeps /,
+  );
+  assert.equal(out.split("not served: llama3:8b in friends (somebody else keeps").length, 2, "one line");
   assert.match(afterwards.out, /no worker runs/);
 });
 

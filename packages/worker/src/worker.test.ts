@@ -15,6 +15,7 @@ import {
 } from "@tokilake/tunnel";
 
 import { type Config, readConfig } from "./config.ts";
+import type { Served } from "./report/served.ts";
 import { bodyOf, startTestEngine, type TestEngine } from "./serving/test-engine.ts";
 import type { TargetSource } from "./targets/target-source.ts";
 import { startWorker, type Worker } from "./worker.ts";
@@ -99,7 +100,16 @@ function configFor(hub: TestHub, env: NodeJS.ProcessEnv = {}): Config {
   });
 }
 
-function workerOn(engine: TestEngine, config: Config): { worker: Worker; states: LinkState[] } & AsyncDisposable {
+interface RunningWorker extends AsyncDisposable {
+  readonly worker: Worker;
+  readonly states: LinkState[];
+  /** What the hub said that it serves, as it came. */
+  readonly served: readonly (Served | undefined)[];
+  /** Settles when it says something else. */
+  servedNext(): Promise<void>;
+}
+
+function workerOn(engine: TestEngine, config: Config): RunningWorker {
   const source: TargetSource = {
     targets: new Map([["t", engine.target]]),
     refresh: () => Promise.resolve(),
@@ -108,6 +118,8 @@ function workerOn(engine: TestEngine, config: Config): { worker: Worker; states:
     close: () => engine.target.close(),
   };
   const states: LinkState[] = [];
+  const served: (Served | undefined)[] = [];
+  const waiting: (() => void)[] = [];
   const worker = startWorker(config, {
     source,
     hardware: HARDWARE,
@@ -116,8 +128,18 @@ function workerOn(engine: TestEngine, config: Config): { worker: Worker; states:
     now: () => performance.now(),
     onState: (state) => states.push(state),
     onChange: ignore,
+    onServed: (now) => {
+      served.push(now);
+      waiting.shift()?.();
+    },
   });
-  return { worker, states, [Symbol.asyncDispose]: () => worker.close() };
+  return {
+    worker,
+    states,
+    served,
+    servedNext: () => new Promise((resolve) => waiting.push(resolve)),
+    [Symbol.asyncDispose]: () => worker.close(),
+  };
 }
 
 function open(session: TunnelSession<string>, opening: Partial<StreamOpening> = {}): TunnelStream {
@@ -309,6 +331,32 @@ test("what changed while a connection registered follows on it", async () => {
   assert.match(JSON.stringify(hub.updates[0]), /"models":\[\{"id":"n","target":"t"\}\]/);
 });
 
+test("what the hub says that it serves is told once, is unknown while the link is down, and nonsense is passed over", async () => {
+  await using hub = await startTestHub();
+  await using engine = await startTestEngine();
+  await using running = workerOn(engine, configFor(hub, { TOKIAME_CONNECTIONS: "1" }));
+  const session = await hub.session();
+  const told = { groups: [{ group: "friends", served: 1, refused: [] }] };
+  while (running.worker.state.is !== "connected") await setImmediate();
+
+  const first = running.servedNext();
+  session.notify({ kind: "served", ...told, later: 1 });
+  await first;
+  const second = running.servedNext();
+  for (const details of [{ kind: "weather" }, { kind: "served", groups: "none" }, null, { kind: "served", ...told }]) {
+    session.notify(details);
+    // Of those that wait only the last is sent.
+    await setImmediate();
+  }
+  session.close("internal");
+  await second;
+  const third = running.servedNext();
+  (await hub.session()).notify({ kind: "served", ...told });
+  await third;
+
+  assert.deepEqual(running.served, [told, undefined, told]);
+});
+
 test("the hub hears of load and of changed models, once each", async () => {
   await using hub = await startTestHub();
   await using engine = await startTestEngine();
@@ -358,6 +406,7 @@ for (const [env, code] of [
       now: () => performance.now(),
       onState: (state) => state.is === "stopped" && stopped.resolve(state),
       onChange: ignore,
+      onServed: ignore,
     });
     const state = await stopped.promise;
 

@@ -5,6 +5,7 @@ import { type Connections, HubLink } from "./hub-link.ts";
 import { LIMITS } from "./limits.ts";
 import { loadAnnouncement, type ModelsAnnouncement, modelsAnnouncement } from "./report/announcement.ts";
 import type { Hardware } from "./report/hardware.ts";
+import { type Served, ServedNews } from "./report/served.ts";
 import { serveStream } from "./serving/serve-stream.ts";
 import { targetFor } from "./targets/target-for.ts";
 import type { TargetSource } from "./targets/target-source.ts";
@@ -22,6 +23,8 @@ export interface WorkerDeps {
   onState(state: LinkState, connections: Connections): void;
   /** Models or load changed: what a status shows may be old. */
   onChange(): void;
+  /** What the hub serves of this worker is another; undefined: nothing is known, as the link is down. */
+  onServed(served: Served | undefined): void;
   readonly limits?: Partial<TunnelLimits>;
 }
 
@@ -46,6 +49,7 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
   const facts = { nodeName: config.nodeName, groups: config.groups, hardware: deps.hardware };
   const announce = (): ModelsAnnouncement => modelsAnnouncement(source.targets.values(), facts);
   let reporter: Reporter | undefined;
+  const served = new ServedNews((now) => deps.onServed(now));
   const link = new HubLink({
     connections: config.connections,
     connect: (place, onState) => {
@@ -70,6 +74,7 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
           }
           onState(state);
         },
+        onNotice: (details) => served.hear(details),
         failFast: place.slot === 0,
         allowNoSubprotocol: config.assumesV1,
         limits: { ...linkLimits(config), ...deps.limits },
@@ -77,9 +82,20 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
       });
       return client;
     },
-    onChange: (state, connections) => deps.onState(state, connections),
+    onChange: (state, connections) => {
+      if (state.is !== "connected") served.forget();
+      deps.onState(state, connections);
+    },
   });
-  const started = (reporter = new Reporter(link, announce, deps));
+  reporter = new Reporter(link, announce, deps);
+  return runningWorker(link, reporter, { source, announce });
+}
+
+function runningWorker(
+  link: HubLink,
+  reporter: Reporter,
+  { source, announce }: { readonly source: TargetSource; readonly announce: () => ModelsAnnouncement },
+): Worker {
   return {
     get state() {
       return link.state;
@@ -89,14 +105,14 @@ export function startWorker(config: Config, deps: WorkerDeps): Worker {
     },
     targets: source.targets,
     announcement: announce,
-    refresh: () => started.refresh(),
+    refresh: () => reporter.refresh(),
     async drain(graceMs) {
-      started.stop();
+      reporter.stop();
       await link.drain({ graceMs });
       await source.close();
     },
     async close() {
-      started.stop();
+      reporter.stop();
       link.close();
       await source.close();
     },

@@ -12,7 +12,9 @@ import { LinkLog } from "../link-log.ts";
 import { linkLine, refusal } from "../link-message.ts";
 import { createLog } from "../log.ts";
 import { readHardware } from "../report/hardware.ts";
+import type { Served } from "../report/served.ts";
 import { StatusFile, statusFolder } from "../report/status-file.ts";
+import { ServedLog } from "../served-log.ts";
 import { listed, plural } from "../table.ts";
 import type { TargetSource } from "../targets/target-source.ts";
 import type { Target } from "../targets/target.ts";
@@ -44,9 +46,18 @@ export async function run(line: CommandLine, context: CommandContext): Promise<v
   const refused = Promise.withResolvers<never>();
   const startedAt = context.now().toISOString();
   const linkLog = new LinkLog(config.gatewayUrl, log);
+  const servedLog = new ServedLog(log);
+  let served: Served | undefined;
   const writeStatus = (state: LinkState, connections: Connections): void => {
     const link = linkLine(state, config.gatewayUrl, connections);
-    const current = { ...statusOf(source), pid: context.pid, startedAt, link, ...namesOf(config) };
+    const current = {
+      ...statusOf(source),
+      pid: context.pid,
+      startedAt,
+      link,
+      ...namesOf(config),
+      ...(served && { served }),
+    };
     status.write(current).catch((error: unknown) => log.debug({ err: error }, "status file not written"));
   };
   const worker: Worker = startWorker(config, {
@@ -63,16 +74,26 @@ export async function run(line: CommandLine, context: CommandContext): Promise<v
       }
     },
     onChange: () => writeStatus(worker.state, worker.connections),
+    onServed: (now) => {
+      served = now;
+      servedLog.tell(now);
+      writeStatus(worker.state, worker.connections);
+    },
   });
   try {
     await Promise.race([context.stopAsked, refused.promise]);
-    const running = [...worker.targets.values()].reduce((sum, target) => sum + target.running, 0);
-    const grace = `${plural(running, "stream")} may finish within ${Math.round(config.drainMs / 1000)} s`;
-    log.info({}, running === 0 ? "stopping" : `stopping: ${grace}; press Ctrl-C again to end now`);
-    await worker.drain(config.drainMs);
+    await stop(worker, config.drainMs, log);
   } finally {
     await worker.close();
   }
+}
+
+/** Resolves when all streams ended. */
+async function stop(worker: Worker, drainMs: number, log: TunnelLog): Promise<void> {
+  const running = [...worker.targets.values()].reduce((sum, target) => sum + target.running, 0);
+  const grace = `${plural(running, "stream")} may finish within ${Math.round(drainMs / 1000)} s`;
+  log.info({}, running === 0 ? "stopping" : `stopping: ${grace}; press Ctrl-C again to end now`);
+  await worker.drain(drainMs);
 }
 
 async function findEngines(

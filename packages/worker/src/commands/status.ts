@@ -1,3 +1,4 @@
+import { refusedTexts, servedTexts } from "../report/served-text.ts";
 import { isProcessRunning, readStatuses, statusFolder, type WorkerStatus } from "../report/status-file.ts";
 import { plural, table } from "../table.ts";
 import type { CommandContext } from "./context.ts";
@@ -23,6 +24,8 @@ function workerText(worker: WorkerStatus): string {
       "model",
       `${model.id}  on ${model.target}${model.loaded === true ? ", loaded" : ""}`,
     ]),
+    ...(worker.served === undefined ? [] : servedTexts(worker.served)).map((text) => ["served", text]),
+    ...(worker.served === undefined ? [] : refusedTexts(worker.served)).map((text) => ["not served", text]),
   ];
   return `${worker.workerId} (process ${worker.pid})\n${table(rows)}`;
 }

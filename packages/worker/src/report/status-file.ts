@@ -3,6 +3,8 @@ import { join } from "node:path";
 
 import * as z from "zod";
 
+import { SERVED } from "./served.ts";
+
 const status = z.object({
   pid: z.number().int().positive(),
   workerId: z.string(),
@@ -10,6 +12,8 @@ const status = z.object({
   startedAt: z.string(),
   link: z.string(),
   models: z.array(z.object({ id: z.string(), target: z.string(), loaded: z.boolean().optional() })),
+  /** Absent: the hub did not say. */
+  served: SERVED.optional(),
   targets: z.array(z.object({ name: z.string(), engine: z.string(), running: z.number(), slots: z.number() })),
 });
 
