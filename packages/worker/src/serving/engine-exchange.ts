@@ -20,6 +20,9 @@ export interface ExchangeOptions {
 
 /** As many as the tunnel takes. */
 const MAX_INTERIM_HEADS = 8;
+/** Connections that turned out to be closed, of one request. */
+const MAX_STALE = 3;
+const CONNECTION_ENDS = new Set<unknown>(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
 
 /** How an exchange came to its end, for the log and the owner's counters. */
 export type ExchangeEnd = { readonly outcome: "answered"; readonly status: number } | { readonly outcome: "cancelled" };
@@ -44,6 +47,10 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
   #status = 0;
   #isOver = false;
   #isCancelled = false;
+  #request: Dispatcher.DispatchOptions | undefined;
+  /** The connection had served another request before. */
+  #isReused = false;
+  #staleCount = 0;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -61,9 +68,9 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
     const headers = engineRequestHeaders(opening.headers, target.settings.headers, this.#key?.header);
     if (body.length !== undefined && body.whole === undefined) headers["content-length"] = String(body.length);
     const impatience = this.#watchConnecting(opening.connectTimeoutMs);
-    const request = { path, method: methodOf(opening.method), headers, body: undiciBody(body) };
+    this.#request = { path, method: methodOf(opening.method), headers, body: undiciBody(body) };
     try {
-      target.dispatcher.dispatch(request, this);
+      target.dispatcher.dispatch(this.#request, this);
       return await this.#end.promise;
     } finally {
       this.#isOver = true;
@@ -74,7 +81,8 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#connectedAtMs = this.#options.now();
+    this.#connectedAtMs ??= this.#options.now();
+    this.#isReused = !this.#options.target.hasJustConnected;
     this.#controller = controller;
     if (this.#isCancelled) controller.abort(new Error("cancelled"));
   }
@@ -124,7 +132,25 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#isCancelled || this.#options.stream.signal.aborted) this.#settle({ outcome: "cancelled" });
+    else if (this.#request !== undefined && this.#wasStale(error)) this.#askAgain(this.#request);
     else this.#end.reject(this.#failure(error));
+  }
+
+  /**
+   * An idle connection may be closed by its engine in the moment in which a request leaves. Engines do so without a word,
+   * some right behind each answer, and the next connection takes the request. So do browsers, proxies and Go's client.
+   */
+  #wasStale(error: Error): boolean {
+    const isUnanswered = this.#headAtMs === undefined && this.#interimHeads === 0;
+    const isEnd = "code" in error && CONNECTION_ENDS.has(error.code);
+    const mayAsk = this.#options.body.whole !== undefined && this.#staleCount < MAX_STALE;
+    return this.#isReused && isUnanswered && isEnd && mayAsk;
+  }
+
+  #askAgain(request: Dispatcher.DispatchOptions): void {
+    this.#staleCount += 1;
+    this.#controller = undefined;
+    this.#options.target.dispatcher.dispatch(request, this);
   }
 
   /** The engine's answer does not depend on the rest of the body: the client may stop sending it. */

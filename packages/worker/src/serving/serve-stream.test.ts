@@ -9,7 +9,7 @@ import type { StreamOpening, TunnelLog } from "@tokilake/tunnel";
 import type { Target } from "../targets/target.ts";
 import { FakeStream } from "./fake-stream.ts";
 import { serveStream } from "./serve-stream.ts";
-import { bodyOf, startTestEngine, testTarget } from "./test-engine.ts";
+import { bodyOf, startServer, startTestEngine, testTarget } from "./test-engine.ts";
 
 const ignore = (): void => undefined;
 const log: TunnelLog = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -231,6 +231,49 @@ test("an engine that dies before its head is not safe to ask again", async () =>
     [stream.answer, stream.resetWith?.code, stream.resetWith?.retrySafe],
     [undefined, "target-reset", false],
   );
+});
+
+/** An engine that answers the first request of each connection, and closes it when the second one comes. One is idle. */
+async function startClosingEngine(): Promise<AsyncDisposable & { target: Target; requests: () => number }> {
+  let requests = 0;
+  const served = new WeakSet<object>();
+  const engine = await startServer((request, response) => {
+    requests += 1;
+    if (served.has(request.socket)) return void request.socket.destroy();
+    served.add(request.socket);
+    request.resume().on("end", () => response.end("{}"));
+  });
+  const target = testTarget(engine.url);
+  await serve(chat(), target);
+  // undici has a connection ready again a turn behind the answer's end.
+  await manyTurns();
+  return {
+    target,
+    requests: () => requests,
+    async [Symbol.asyncDispose]() {
+      await target.dispatcher.destroy();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("a connection that the engine closes when the next request is on its way costs nothing: another one takes it", async () => {
+  await using engine = await startClosingEngine();
+  const stream = chat();
+  await serve(stream, engine.target);
+
+  assert.deepEqual([stream.text, stream.resetWith], ["{}", undefined]);
+  assert.equal(engine.requests(), 3);
+});
+
+test("of an upload that is too large to be kept the engine sees nothing twice: the stream is reset", async () => {
+  await using engine = await startClosingEngine();
+  const body = `{"model":"m","x":"${"x".repeat(2 * 1024 * 1024)}"}`;
+  const upload = chat({ bodyLength: body.length }, body);
+  await serve(upload, engine.target);
+
+  assert.deepEqual([upload.resetWith?.code, upload.resetWith?.retrySafe], ["target-reset", false]);
+  assert.equal(engine.requests(), 2);
 });
 
 test("a stream that the hub resets closes the engine's socket at once, before and within the answer", async () => {

@@ -41,6 +41,7 @@ export class Target {
   found: { readonly version?: string; readonly slots?: number; readonly waiting?: number } = {};
   #models: ReadonlyMap<string, ServedModel> = new Map();
   #running = 0;
+  #hasJustConnected = false;
 
   constructor(settings: TargetSettings, now: () => number) {
     this.settings = settings;
@@ -60,6 +61,15 @@ export class Target {
       keepAliveTimeout: 2_000,
       pipelining: 1,
     });
+    this.dispatcher.on("connect", () => {
+      this.#hasJustConnected = true;
+      queueMicrotask(() => (this.#hasJustConnected = false));
+    });
+  }
+
+  /** A connection was made in this very turn: a request that starts now is its first. undici does not tell it otherwise. */
+  get hasJustConnected(): boolean {
+    return this.#hasJustConnected;
   }
 
   get name(): string {
