@@ -1,6 +1,7 @@
 import type { HeaderPairs, TunnelStream } from "@tokilake/tunnel";
 import type { Dispatcher } from "undici";
 
+import { LIMITS } from "../limits.ts";
 import type { AnswerMeter } from "../targets/decode-speed.ts";
 import type { UsedKey } from "../targets/key-ring.ts";
 import type { Target } from "../targets/target.ts";
@@ -138,7 +139,7 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
 
   /**
    * An idle connection may be closed by its engine in the moment in which a request leaves. Engines do so without a word,
-   * some right behind each answer, and the next connection takes the request. So do browsers, proxies and Go's client.
+   * some right behind each answer. Whoever keeps connections sends the request again on another one, as browsers do.
    */
   #wasStale(error: Error): boolean {
     const isUnanswered = this.#headAtMs === undefined && this.#interimHeads === 0;
@@ -169,7 +170,8 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
 
   /** The hub may be less patient than the owner's limit, which holds for every connection. */
   #watchConnecting(timeoutMs: number | undefined): NodeJS.Timeout | undefined {
-    if (timeoutMs === undefined) return undefined;
+    const ownMs = this.#options.target.settings.connectTimeoutMs ?? LIMITS.connectTimeoutMs;
+    if (timeoutMs === undefined || timeoutMs >= ownMs) return undefined;
     return setTimeout(() => {
       if (this.#connectedAtMs !== undefined) return;
       this.#isCancelled = true;

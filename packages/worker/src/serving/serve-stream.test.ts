@@ -334,6 +334,19 @@ test("the hub's deadline ends the request at the engine", async () => {
   assert.equal(stream.resetWith?.code, "deadline");
 });
 
+test("a hub that gives a month for the request and for connecting ends nothing at once", async () => {
+  await using engine = await startTestEngine();
+  const monthMs = 30 * 24 * 3_600_000;
+  const stream = chat({ deadlineMs: monthMs, connectTimeoutMs: monthMs });
+  const served = serve(stream, engine.target);
+  const { response } = await engine.asked();
+  await manyTurns();
+  response.end("{}");
+  await served;
+
+  assert.deepEqual([stream.text, stream.resetWith], ["{}", undefined]);
+});
+
 test("a slow client slows the engine down, whose answer then comes whole", async () => {
   await using engine = await startTestEngine();
   const stream = chat();

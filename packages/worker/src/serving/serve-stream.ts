@@ -136,10 +136,13 @@ class NoBody implements BodyFilter {
   }
 }
 
+/** 24 days: a longer timer of Node's fires at once. */
+const LONGEST_TIMER_MS = 0x7fff_ffff;
+
 function startDeadline(stream: TunnelStream): NodeJS.Timeout | undefined {
   const { deadlineMs } = stream.opening;
   if (deadlineMs === undefined) return undefined;
-  return setTimeout(() => stream.reset("deadline", { backendCancelled: true }), Math.max(0, deadlineMs));
+  return setTimeout(() => stream.reset("deadline", { backendCancelled: true }), Math.min(deadlineMs, LONGEST_TIMER_MS));
 }
 
 function refuse(stream: TunnelStream, thrown: unknown, log: TunnelLog): void {
