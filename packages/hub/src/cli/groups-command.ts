@@ -14,9 +14,9 @@ import type { InviteRole } from "../store/invite-store.ts";
 import { UsageError } from "./cli-error.ts";
 import { groupsOf, namedGroup, namedUser } from "./command-groups.ts";
 import { type Asked, noun } from "./command.ts";
-import { expiryOf, limitOf, shownText, shownTime } from "./flag-values.ts";
-import { table } from "./table.ts";
-import { untilNoticed } from "./until-noticed.ts";
+import { expiryOf, shownText, shownTime } from "./flag-values.ts";
+import { showList } from "./show-list.ts";
+import { tellDone, untilNoticed } from "./until-noticed.ts";
 
 const FLAGS = {
   name: { type: "string" },
@@ -63,13 +63,12 @@ export const GROUPS = noun({
 });
 
 async function showGroups(asked: AskedForGroups): Promise<void> {
-  const { flags, output } = asked;
-  const limit = limitOf(flags.limit);
-  const found = await listGroups(groupsOf(asked), OPERATOR, { all: true }, { limit: limit + 1 });
-  const groups = found.slice(0, limit);
-  if (flags.json === true) output.stdout(`${JSON.stringify(groups.map(toJson), null, 2)}\n`);
-  else output.stdout(table(["ID", "SLUG", "NAME", "KIND", "OWNER", "CREATED"], groups.map(rowOf)));
-  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+  await showList(asked, (page) => listGroups(groupsOf(asked), OPERATOR, { all: true }, page), {
+    headings: ["ID", "SLUG", "NAME", "KIND", "OWNER", "CREATED"],
+    rowOf,
+    toJson,
+    empty: "There are no groups.",
+  });
 }
 
 async function create(asked: AskedForGroups): Promise<void> {
@@ -94,7 +93,7 @@ async function rename(asked: AskedForGroups): Promise<void> {
   const group = await namedGroup(asked);
   const slug = asked.words[1] ?? "";
   await updateGroup(groupsOf(asked), OPERATOR, { groupId: group.id, version: undefined, patch: { slug } });
-  await done(asked, `${group.slug} is called ${slug} now.`);
+  await tellDone(asked, `${group.slug} is called ${slug} now.`);
 }
 
 async function remove(asked: AskedForGroups): Promise<void> {
@@ -110,25 +109,23 @@ async function remove(asked: AskedForGroups): Promise<void> {
     return;
   }
   await deleteGroup(deps, OPERATOR, { groupId: id, version: undefined });
-  await done(asked, `Deleted the group ${slug} (${id}).`);
+  await tellDone(asked, `Deleted the group ${slug} (${id}).`);
 }
 
 async function transfer(asked: AskedForGroups): Promise<void> {
   const [group, user] = [await namedGroup(asked), await namedUser(asked)];
   await transferGroup(groupsOf(asked), OPERATOR, { groupId: group.id, version: undefined, userId: user.id });
-  await done(asked, `${group.slug} belongs to ${user.email} now.`);
+  await tellDone(asked, `${group.slug} belongs to ${user.email} now.`);
 }
 
 async function showMembers(asked: AskedForGroups): Promise<void> {
-  const { flags, output } = asked;
-  const limit = limitOf(flags.limit);
   const group = await namedGroup(asked);
-  const found = await listMembers(groupsOf(asked), OPERATOR, group.id, { limit: limit + 1 });
-  const members = found.slice(0, limit);
-  if (flags.json === true) output.stdout(`${JSON.stringify(members.map(toMemberJson), null, 2)}\n`);
-  else if (members.length === 0) output.stderr(`${group.slug} has no members.\n`);
-  else output.stdout(table(["ID", "E-MAIL", "NAME", "ROLE", "STATUS", "EXPIRES"], members.map(memberRowOf)));
-  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+  await showList(asked, (page) => listMembers(groupsOf(asked), OPERATOR, group.id, page), {
+    headings: ["ID", "E-MAIL", "NAME", "ROLE", "STATUS", "EXPIRES"],
+    rowOf: memberRowOf,
+    toJson: toMemberJson,
+    empty: `${group.slug} has no members.`,
+  });
 }
 
 async function add(asked: AskedForGroups): Promise<void> {
@@ -137,31 +134,25 @@ async function add(asked: AskedForGroups): Promise<void> {
   const [group, user] = [await namedGroup(asked), await namedUser(asked)];
   const expiresAtMs = expiryOf(flags.expires, asked.now());
   await grantMembership(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id, role, expiresAtMs });
-  await done(asked, `${user.email} is a ${role} of ${group.slug} now.`);
+  await tellDone(asked, `${user.email} is a ${role} of ${group.slug} now.`);
 }
 
 async function removeOne(asked: AskedForGroups): Promise<void> {
   const [group, user] = [await namedGroup(asked), await namedUser(asked)];
   await removeMember(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id });
-  await done(asked, `${user.email} was removed from ${group.slug}.`);
+  await tellDone(asked, `${user.email} was removed from ${group.slug}.`);
 }
 
 async function ban(asked: AskedForGroups): Promise<void> {
   const [group, user] = [await namedGroup(asked), await namedUser(asked)];
   await banMember(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id });
-  await done(asked, `${user.email} is banned from ${group.slug}.`);
+  await tellDone(asked, `${user.email} is banned from ${group.slug}.`);
 }
 
 async function unban(asked: AskedForGroups): Promise<void> {
   const [group, user] = [await namedGroup(asked), await namedUser(asked)];
   await unbanMember(groupsOf(asked), OPERATOR, { groupId: group.id, userId: user.id });
-  await done(asked, `${user.email} may come back to ${group.slug}, with a new invite.`);
-}
-
-/** Said when the change holds in running hubs, too. */
-async function done({ output }: AskedForGroups, text: string): Promise<void> {
-  await untilNoticed();
-  output.stderr(`${text}\n`);
+  await tellDone(asked, `${user.email} may come back to ${group.slug}, with a new invite.`);
 }
 
 function roleOf(text: string): InviteRole {

@@ -4,8 +4,8 @@ import type { InviteRole } from "../store/invite-store.ts";
 import { UsageError } from "./cli-error.ts";
 import { groupsOf, namedGroup } from "./command-groups.ts";
 import { type Asked, noun } from "./command.ts";
-import { expiryOf, limitOf, shownText, shownTime, wholeNumberOf } from "./flag-values.ts";
-import { table } from "./table.ts";
+import { expiryOf, shownText, shownTime, wholeNumberOf } from "./flag-values.ts";
+import { showList } from "./show-list.ts";
 
 const FLAGS = {
   group: { type: "string" },
@@ -56,29 +56,24 @@ async function create(asked: AskedForInvites): Promise<void> {
 }
 
 async function show(asked: AskedForInvites): Promise<void> {
-  const { flags, output } = asked;
-  const limit = limitOf(flags.limit);
+  const { flags } = asked;
   const group = flags.group === undefined ? undefined : await namedGroup(asked, flags.group);
-  const found = await listInvites(groupsOf(asked), OPERATOR, group?.id, { limit: limit + 1 });
-  const invites = found.slice(0, limit);
-  if (flags.json === true) output.stdout(`${JSON.stringify(invites.map(toJson), null, 2)}\n`);
-  else if (invites.length === 0)
-    output.stderr(
-      `There are no invites ${group === undefined ? "to the hub alone; name a group with --group" : `into ${group.slug}`}.\n`,
-    );
-  else output.stdout(table(["ID", "CODE", "ROLE", "USES", "STATE", "EXPIRES", "NOTE"], invites.map(rowOf)));
-  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+  const where = group === undefined ? "to the hub alone; name a group with --group" : `into ${group.slug}`;
+  await showList(asked, (page) => listInvites(groupsOf(asked), OPERATOR, group?.id, page), {
+    headings: ["ID", "CODE", "ROLE", "USES", "STATE", "EXPIRES", "NOTE"],
+    rowOf,
+    toJson,
+    empty: `There are no invites ${where}.`,
+  });
 }
 
 async function showUses(asked: AskedForInvites): Promise<void> {
-  const { words, flags, output } = asked;
-  const uses = await listInviteUses(groupsOf(asked), OPERATOR, words[0] ?? "", { limit: limitOf(flags.limit) });
-  if (flags.json === true) output.stdout(`${JSON.stringify(uses, null, 2)}\n`);
-  else if (uses.length === 0) output.stderr("Nobody used it.\n");
-  else {
-    const rows = uses.map(({ userId, email, name, usedAtMs }) => [userId, email, shownText(name), shownTime(usedAtMs)]);
-    output.stdout(table(["ID", "E-MAIL", "NAME", "USED"], rows));
-  }
+  await showList(asked, (page) => listInviteUses(groupsOf(asked), OPERATOR, asked.words[0] ?? "", page), {
+    headings: ["ID", "E-MAIL", "NAME", "USED"],
+    rowOf: ({ userId, email, name, usedAtMs }) => [userId, email, shownText(name), shownTime(usedAtMs)],
+    toJson: (use) => use,
+    empty: "Nobody used it.",
+  });
 }
 
 /** Revoking an invite twice is not a mistake: a script may be run again. */

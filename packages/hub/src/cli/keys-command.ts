@@ -14,9 +14,10 @@ import { keyById, type KeyRecord, keyRecords } from "../store/key-store.ts";
 import { userByEmail } from "../store/user-store.ts";
 import { CommandError, UsageError } from "./cli-error.ts";
 import { type Asked, noun } from "./command.ts";
-import { durationOf, expiryOf, limitOf, shownTime } from "./flag-values.ts";
-import { ago, table } from "./table.ts";
-import { untilNoticed } from "./until-noticed.ts";
+import { durationOf, expiryOf, shownTime } from "./flag-values.ts";
+import { showList } from "./show-list.ts";
+import { ago } from "./table.ts";
+import { tellDone, untilNoticed } from "./until-noticed.ts";
 
 const MAX_NAME_LENGTH = 64;
 
@@ -90,26 +91,14 @@ async function createKey(asked: AskedForKeys): Promise<void> {
 
 /** `keys list`: the newest first. */
 async function listKeys(asked: AskedForKeys): Promise<void> {
-  const { flags, output } = asked;
-  const limit = limitOf(flags.limit);
-  const ownerId = await ownerOf(asked, flags.owner);
-  const found = await list(asked, OPERATOR, { all: true, ownerId }, { limit: limit + 1 });
-  const keys = found.slice(0, limit);
-  if (flags.json === true) {
-    output.stdout(`${JSON.stringify(keys.map(toJson), null, 2)}\n`);
-  } else if (keys.length === 0) {
-    output.stderr("There are no keys yet. Make one: tokilake keys create --kind api --name NAME\n");
-  } else {
-    const headings = ["ID", "KIND", "NAME", "KEY", "CREATED", "LAST USED", "STATUS"];
-    const nowMs = asked.now();
-    output.stdout(
-      table(
-        headings,
-        keys.map((key) => rowOf(key, nowMs)),
-      ),
-    );
-  }
-  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+  const ownerId = await ownerOf(asked, asked.flags.owner);
+  const nowMs = asked.now();
+  await showList(asked, (page) => list(asked, OPERATOR, { all: true, ownerId }, page), {
+    headings: ["ID", "KIND", "NAME", "KEY", "CREATED", "LAST USED", "STATUS"],
+    rowOf: (key) => rowOf(key, nowMs),
+    toJson,
+    empty: "There are no keys yet. Make one: tokilake keys create --kind api --name NAME",
+  });
 }
 
 /** `keys revoke ID|NAME`. Revoking a key twice is not a mistake: a script may be run again. */
@@ -121,8 +110,7 @@ async function revokeKey(asked: AskedForKeys): Promise<void> {
     return;
   }
   await revoke(asked, OPERATOR, { keyId: key.id, version: undefined });
-  await untilNoticed();
-  output.stderr(`Revoked the ${key.kind} key ${key.name} (${key.id}).\n`);
+  await tellDone(asked, `Revoked the ${key.kind} key ${key.name} (${key.id}).`);
 }
 
 /** `keys rotate ID|NAME`: the new secret, alone, on stdout. The old one works for `--overlap` more. */

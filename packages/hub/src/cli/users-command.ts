@@ -15,9 +15,9 @@ import type { UserRole } from "../store/access-schema.ts";
 import type { UserRecord } from "../store/user-store.ts";
 import { UsageError } from "./cli-error.ts";
 import { type Asked, noun } from "./command.ts";
-import { limitOf, shownText, shownTime } from "./flag-values.ts";
-import { table } from "./table.ts";
-import { untilNoticed } from "./until-noticed.ts";
+import { shownText, shownTime } from "./flag-values.ts";
+import { showList } from "./show-list.ts";
+import { tellDone, untilNoticed } from "./until-noticed.ts";
 
 const FLAGS = {
   name: { type: "string" },
@@ -60,19 +60,14 @@ export const USERS = noun({
 });
 
 async function showUsers(asked: AskedForUsers): Promise<void> {
-  const { flags, output } = asked;
-  const limit = limitOf(flags.limit);
+  const { flags } = asked;
   const role = flags.role === undefined ? undefined : roleOf(flags.role);
-  const found = await listUsers(asked, OPERATOR, { role, search: flags.search }, { limit: limit + 1 });
-  const users = found.slice(0, limit);
-  if (flags.json === true) {
-    output.stdout(`${JSON.stringify(users.map(toJson), null, 2)}\n`);
-  } else if (users.length === 0) {
-    output.stderr("There are no such users.\n");
-  } else {
-    output.stdout(table(["ID", "E-MAIL", "NAME", "ROLE", "CREATED", "STATUS"], users.map(rowOf)));
-  }
-  if (found.length > limit) output.stderr(`There are more than ${limit}. See them with --limit N.\n`);
+  await showList(asked, (page) => listUsers(asked, OPERATOR, { role, search: flags.search }, page), {
+    headings: ["ID", "E-MAIL", "NAME", "ROLE", "CREATED", "STATUS"],
+    rowOf,
+    toJson,
+    empty: "There are no such users.",
+  });
 }
 
 async function createUser(asked: AskedForUsers): Promise<void> {
@@ -104,41 +99,35 @@ async function giveRole(asked: AskedForUsers): Promise<void> {
   const role = roleOf(asked.words[1] ?? "");
   const user = await named(asked);
   await changeRole(asked, OPERATOR, { id: user.id, role, version: undefined });
-  await done(asked, `${user.email} has the role ${role} now.`);
+  await tellDone(asked, `${user.email} has the role ${role} now.`);
 }
 
 async function disable(asked: AskedForUsers): Promise<void> {
   const user = await named(asked);
   await disableUser(asked, OPERATOR, { id: user.id, version: undefined });
-  await done(asked, `${user.email} is disabled.`);
+  await tellDone(asked, `${user.email} is disabled.`);
 }
 
 async function enable(asked: AskedForUsers): Promise<void> {
   const user = await named(asked);
   await enableUser(asked, OPERATOR, { id: user.id, version: undefined });
-  await done(asked, `${user.email} is enabled.`);
+  await tellDone(asked, `${user.email} is enabled.`);
 }
 
 async function signOut(asked: AskedForUsers): Promise<void> {
   const user = await named(asked);
   const ended = await endSignInsAs(asked, OPERATOR, user.id);
-  await done(asked, `${user.email} was signed out on ${ended} ${ended === 1 ? "device" : "devices"}.`);
+  await tellDone(asked, `${user.email} was signed out on ${ended} ${ended === 1 ? "device" : "devices"}.`);
 }
 
 async function removeSecondFactor(asked: AskedForUsers): Promise<void> {
   const user = await named(asked);
   await removeSecondFactorAs(asked, OPERATOR, user.id);
-  await done(asked, `${user.email} signs in without a second factor now.`);
+  await tellDone(asked, `${user.email} signs in without a second factor now.`);
 }
 
 function named(asked: AskedForUsers): Promise<UserRecord> {
   return findUser(asked, OPERATOR, asked.words[0] ?? "");
-}
-
-/** Said when the change holds in running hubs, too. */
-async function done({ output }: AskedForUsers, text: string): Promise<void> {
-  await untilNoticed();
-  output.stderr(`${text}\n`);
 }
 
 function roleOf(text: string): UserRole {
