@@ -27,6 +27,8 @@ export const LIMITS = {
   maxProbesAtOnce: 16,
   /** Own listening sockets on loopback that are asked besides the well-known ports. */
   maxExtraPorts: 64,
+  /** A model of a longer name is not published: a hub takes none, and would refuse all the others with it. */
+  maxPublishedNameBytes: 256,
   /** Models announced by one worker; the rest is left out. */
   maxModels: 2_000,
   /** Of the models in one announcement. A control message of the tunnel takes 256 KiB in all. */

@@ -116,3 +116,24 @@ test("an engine keeps its target while it runs, may miss one look, and is droppe
   await confirmed.refresh();
   assert.deepEqual([...confirmed.targets.keys()], ["ollama", "openai"]);
 });
+
+test("a model whose name no hub takes is left out and told of, the others are published", async () => {
+  const names = ["good:7b", "x".repeat(257), "two\u200bwords", " blank"];
+  await using engine = await startServer((request, response) => {
+    if (request.url === "/") response.end("Ollama is running");
+    else if (request.url === "/api/version") response.end('{"version":"1"}');
+    else if (request.url === "/api/tags") response.end(JSON.stringify({ models: names.map((name) => ({ name })) }));
+    else response.writeHead(404).end();
+  });
+  await using closing = new AsyncDisposableStack();
+  const dispatcher = closing.adopt(openProbeDispatcher(), (agent) => agent.destroy());
+  const config = { ports: [], ollamaHost: undefined, ollamaSlots: 2, allowGeneric: false, maxBodyBytes: 1 };
+  const ports = (): Promise<number[]> => Promise.resolve([Number(engine.url.port)]);
+  const source = new DiscoveredTargets({ config, dispatcher, now: () => 0, ports });
+  closing.defer(() => source.close());
+
+  await source.refresh();
+
+  assert.deepEqual([...(source.targets.get("ollama")?.models.keys() ?? [])], ["good:7b"]);
+  assert.match(source.notes.join(), /ollama: 3 of its models are not published.*model_targets/);
+});

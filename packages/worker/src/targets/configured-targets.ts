@@ -77,7 +77,7 @@ export class ConfiguredTargets implements TargetSource {
     // What a stranger's server is asked beyond its model list would be noise in its log: only engines here are known.
     const found = isLoopback(target.settings.baseUrl) ? await this.#look(configured, probe) : undefined;
     target.setModels(models.map((model) => ({ ...found?.get(model.upstream), ...model })));
-    return [];
+    return [...target.notes];
   }
 
   async #look(configured: Configured, probe: EngineProbe): Promise<ReadonlyMap<string, ServedModel> | undefined> {

@@ -30,7 +30,7 @@ export class DiscoveredTargets implements TargetSource {
   readonly #byUrl = new Map<string, Discovered>();
   readonly #targets = new Map<string, Target>();
   readonly #memory: ModelMemory = new Map();
-  #notes: readonly string[] = [];
+  #notShared: readonly string[] = [];
 
   constructor(deps: DiscoveryDeps) {
     this.#deps = deps;
@@ -41,7 +41,7 @@ export class DiscoveredTargets implements TargetSource {
   }
 
   get notes(): readonly string[] {
-    return this.#notes;
+    return [...this.#notShared, ...[...this.#targets.values()].flatMap((target) => target.notes)];
   }
 
   async refresh(): Promise<void> {
@@ -50,7 +50,7 @@ export class DiscoveredTargets implements TargetSource {
     const isShared = (engine: FoundEngine): boolean =>
       engine.verdict === "publish" || (engine.verdict === "confirm" && config.allowGeneric);
     for (const engine of found.filter(isShared)) this.#keep(engine);
-    this.#notes = found.filter((engine) => !isShared(engine)).map(whyNotShared);
+    this.#notShared = found.filter((engine) => !isShared(engine)).map(whyNotShared);
     await Promise.all([...this.#byUrl.values()].map((discovered) => this.#refreshModels(discovered)));
   }
 

@@ -5,6 +5,7 @@ import type { EngineProbe } from "../engines/probe.ts";
 import { LIMITS } from "../limits.ts";
 import { DecodeSpeed } from "./decode-speed.ts";
 import { KeyRing } from "./key-ring.ts";
+import { isPublishable } from "./publishable.ts";
 
 /** What an owner, or discovery, says about one engine endpoint. */
 export interface TargetSettings {
@@ -40,6 +41,7 @@ export class Target {
   /** What the engine itself said when it was last asked. */
   found: { readonly version?: string; readonly slots?: number; readonly waiting?: number } = {};
   #models: ReadonlyMap<string, ServedModel> = new Map();
+  #unpublishable = 0;
   #running = 0;
   #hasJustConnected = false;
 
@@ -89,8 +91,20 @@ export class Target {
     return this.#models;
   }
 
+  /** Takes the place of those before. A model whose name no hub takes is left out, and counts for `notes`. */
   setModels(models: readonly ServedModel[]): void {
-    this.#models = new Map(models.map((model) => [model.id, model]));
+    const publishable = models.filter(({ id }) => isPublishable(id));
+    this.#models = new Map(publishable.map((model) => [model.id, model]));
+    this.#unpublishable = models.length - publishable.length;
+  }
+
+  /** What the owner should know of it. */
+  get notes(): readonly string[] {
+    if (this.#unpublishable === 0) return [];
+    return [
+      `target ${this.name}: ${this.#unpublishable} of its models are not published: their names are longer than ` +
+        `${LIMITS.maxPublishedNameBytes} bytes, empty, or have characters that do not show or blanks at an end; to share one, name it anew in model_targets`,
+    ];
   }
 
   /** Asks a busy engine how many requests wait in it. Idle ones are left in peace. */
