@@ -11,7 +11,7 @@ import { connectTunnel } from "../client/tunnel-client.ts";
 import { createTunnelServer } from "../server/tunnel-server.ts";
 import type { TunnelSession } from "../tunnel-session.ts";
 import type { TunnelStream } from "../tunnel-stream.ts";
-import { encodeMessage } from "./message-record.ts";
+import { encodeClose, encodeMessage } from "./message-record.ts";
 import { BRIDGED_WEBSOCKET_OPTIONS, type BridgeEnd, type BridgeOptions, bridgeWebSocket } from "./websocket-bridge.ts";
 
 const HUB: BridgeOptions = {
@@ -260,6 +260,19 @@ test("bytes that are no message are a failure, and the messages before them arri
 
   assert.equal((await arrived)[0]?.text, "good");
   assert.deepEqual(await closed, { code: 1011, reason: "protocol" });
+});
+
+test("bytes behind a close reset the stream, and the WebSocket is closed as it was told", async () => {
+  await using passage = await Passage.open();
+  const [, served] = passage.streams;
+  const { signal } = served;
+
+  served.write(Buffer.concat([encodeClose({ code: 4000, reason: "bye" }), encodeMessage(Buffer.from("more"), true)]));
+  const [code] = (await once(passage.client, "close")) as [number];
+  if (!signal.aborted) await once(signal, "abort");
+
+  assert.equal(code, 4000);
+  assert.equal((signal.reason as { code: string }).code, "protocol");
 });
 
 test("a message over the limit closes its sender with 1009, and the other side is told", async () => {

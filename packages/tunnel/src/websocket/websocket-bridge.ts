@@ -212,10 +212,11 @@ class WebSocketBridge {
 
   /** The stream ended early, or breaks the rules. */
   #fail(thrown: unknown): void {
-    if (this.#end !== undefined) return;
     const error = thrown instanceof TunnelError ? thrown : new TunnelError("internal", { message: String(thrown) });
-    this.#end = { is: "failed", error };
+    // Behind a close, too: nobody reads on, and a peer that never ends would keep its stream for ever.
     this.#stream.reset(error.code, { message: closeReason(error.detail) });
+    if (this.#end !== undefined) return;
+    this.#end = { is: "failed", error };
     const close = this.#options.closeFor?.(error);
     if (close === undefined) this.#socket.terminate();
     else this.#closeSocket(close);
