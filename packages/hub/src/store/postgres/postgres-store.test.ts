@@ -3,10 +3,14 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 
+import { type Kysely, sql } from "kysely";
+
+import { addUser } from "../access-fixtures.ts";
 import { keyStoreContract } from "../key-store.contract.ts";
-import { insertKey, keyRecords, type NewKey } from "../key-store.ts";
+import { insertKey, keyRecords, type NewKey, revokeKeysOf } from "../key-store.ts";
 import { openStore } from "../open-store.ts";
 import { requestLogStoreContract } from "../request-log-store.contract.ts";
+import type { Schema } from "../schema.ts";
 import type { Store } from "../store.ts";
 import {
   openTemporaryPostgres,
@@ -94,6 +98,32 @@ test("a watcher is told again after its connection died without a word", SKIPPED
   await told.promise;
 });
 
+test(
+  "ending a user's keys and noting their last use do not wait for each other",
+  SKIPPED_WITHOUT_POSTGRES,
+  async () => {
+    await using place = await temporaryPostgres();
+    await using store = await openStore(place.url);
+    const { database } = store;
+    const { db } = database;
+    await addUser(database, "user_ada");
+    // As they lie in the table after some changes: not in the order of their ids.
+    for (const id of ["key_2", "key_1"]) await insert(store, { ...KEY, id, hash: id, ownerId: "user_ada" });
+    const use = (writer: Kysely<Schema>, id: string): Promise<unknown> =>
+      writer.updateTable("keys").set({ last_used_at_ms: 1 }).where("id", "=", id).execute();
+    let revoking: Promise<readonly string[]> | undefined;
+
+    await db.transaction().execute(async (batch) => {
+      await use(batch, "key_1");
+      revoking = database.write((transaction) => revokeKeysOf(transaction, "user_ada", 5));
+      while (!(await isSomebodyBlocked(db))) await new Promise((resolve) => setImmediate(resolve));
+      await use(batch, "key_2");
+    });
+
+    assert.deepEqual(await revoking, ["key_1", "key_2"]);
+  },
+);
+
 test("three hubs that open a new database at once all succeed", SKIPPED_WITHOUT_POSTGRES, async () => {
   await using place = await temporaryPostgres();
 
@@ -155,10 +185,15 @@ async function openLine(server: URL): Promise<{ url: string; dropWhatIsOpen(): v
   };
 }
 
+async function isSomebodyBlocked(db: Kysely<Schema>): Promise<boolean> {
+  const { rows } = await sql`select 1 from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
+  return rows.length > 0;
+}
+
 /** As an administrator would: the connections that wait for notifications end. */
 async function endListeners(url: string): Promise<void> {
   await using admin = await openStore(url);
-  const { sql } = await import("kysely");
   await sql`select pg_terminate_backend(pid) from pg_stat_activity
     where query = 'listen tokilake_changes' and pid <> pg_backend_pid()`.execute(admin.database.db);
 }
