@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Scope, UserActor } from "../identity/actor.ts";
+import { auditRecords } from "../store/audit-store.ts";
 import { endSignInsOf } from "../store/sign-in-store.ts";
 import { ACCESS_TOKENS, createAccessToken, listAccessTokens, revokeOwnAccessToken } from "./access-tokens.ts";
 import { changePassword, ownAccount, renameSelf, requestChangeOfEmail } from "./account.ts";
@@ -79,6 +80,8 @@ test("a new address is one once its mailbox was opened, and the old one is told"
   assert.equal((await ownAccount(deps, ann)).email, EMAIL);
   await assert.rejects(verifyEmail(deps, visitor(), undefined, { token: secretIn(mail) }), { param: "password" });
   await verifyEmail(deps, visitor(), ann, { token: secretIn(mail) });
+  const [entry] = await auditRecords(deps.database.db, { action: "user.verify-email" }, { limit: 1 });
+  assert.deepEqual([entry?.actorId, entry?.via], [ann.user.id, `sign-in ${ann.via.id}`]);
 
   assert.equal((await ownAccount(deps, ann)).email, "ann@new.example");
   const [told] = await accounts.mails();

@@ -1,3 +1,4 @@
+import type { AuditActor } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import type { UserRecord } from "../store/user-store.ts";
 
@@ -14,7 +15,7 @@ export interface InviteDesk {
   redeem(
     transaction: AccessTransaction,
     code: string,
-    guest: { readonly user: UserRecord; readonly address: string; readonly requestId?: string },
+    guest: { readonly user: UserRecord; readonly by: AuditActor },
     nowMs: number,
   ): Promise<void>;
 }

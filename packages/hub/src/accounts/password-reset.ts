@@ -1,7 +1,7 @@
 import { AppError } from "../errors.ts";
 import { networkOf } from "../network.ts";
 import { revokeAccessTokensOf } from "../store/access-token-store.ts";
-import { type AuditActor, audit } from "../store/audit-store.ts";
+import { type AuditActor, audit, hubActor } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import { revokeKeysOf } from "../store/key-store.ts";
 import { deleteLinkedAccountsOf } from "../store/linked-account-store.ts";
@@ -57,8 +57,7 @@ export async function resetPassword(
     if (user === undefined || user.disabledAtMs !== undefined)
       throw new AppError("forbidden", "This account is disabled.");
     if (user.email !== email) throw new AppError("invalid_request", "The account has another address by now.");
-    const { address, requestId } = visitor;
-    const by = { kind: "hub", address, ...(requestId !== undefined && { requestId }) } as const;
+    const by = hubActor(visitor);
     const entry = { action: "user.reset-password", objectType: "user", objectId: user.id };
     await audit(transaction.db, by, entry, nowMs);
     if (user.emailVerifiedAtMs === undefined) await forgetCredentials(transaction, by, user, nowMs);

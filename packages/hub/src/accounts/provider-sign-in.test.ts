@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { generate } from "otplib/functional";
 
 import type { UserActor } from "../identity/actor.ts";
+import { auditRecords } from "../store/audit-store.ts";
 import { linkedAccountsOf } from "../store/linked-account-store.ts";
 import { endSignInsOf } from "../store/sign-in-store.ts";
 import { changeUser, usersWhere } from "../store/user-store.ts";
@@ -82,6 +83,8 @@ test("a verified address on both sides links; one that is not verified here does
 
   const back = await signIn(world, ANN);
   assert.equal(userIdOf(back), ann.id);
+  const [entry] = await auditRecords(accounts.deps.database.db, { action: "account.link" }, { limit: 1 });
+  assert.deepEqual([entry?.actorKind, entry?.address, entry?.requestId], ["hub", "192.0.2.1", "req_back"]);
   await assert.rejects(signIn(world, { id: "ben-there", email: "ben@example.com" }), { code: "conflict" });
 });
 
@@ -371,7 +374,7 @@ async function signIn(
 ): Promise<ProviderReturn> {
   const { location, attempt } = await begin(world, wanted);
   const query = await world.server.visit(location, person);
-  const at = visitor({ cookies: { attempt } });
+  const at = visitor({ cookies: { attempt }, requestId: "req_back" });
   return finishProviderJourney(world.accounts.deps, at, undefined, { provider: world.name, query });
 }
 

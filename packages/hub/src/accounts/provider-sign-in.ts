@@ -4,7 +4,7 @@ import { AppError } from "../errors.ts";
 import type { UserActor } from "../identity/actor.ts";
 import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
-import { audit } from "../store/audit-store.ts";
+import { audit, hubActor } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import {
   type LinkedAccountRecord,
@@ -172,8 +172,7 @@ async function userOf(
     if (existing !== undefined) {
       requireLinkable(provider, existing);
       await keepLink(transaction, provider, { person, user: existing }, nowMs);
-      const by = { kind: "hub", address: visitor.address } as const;
-      await audit(transaction.db, by, linkEntry(provider, person, existing.id), nowMs);
+      await audit(transaction.db, hubActor(visitor), linkEntry(provider, person, existing.id), nowMs);
       return existing;
     }
     // There was one a moment ago, so that nobody looked whether a new one is admitted.

@@ -2,7 +2,7 @@ import { AppError } from "../errors.ts";
 import type { UserActor } from "../identity/actor.ts";
 import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
-import { audit } from "../store/audit-store.ts";
+import { type AuditActor, audit, hubActor } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import { endLinks } from "../store/one-time-link-store.ts";
 import {
@@ -98,15 +98,13 @@ export async function createUser(
   },
 ): Promise<UserRecord | undefined> {
   const { newcomer, visitor, means, inviteCode } = arriving;
-  const { address, requestId } = visitor;
-  const from = { address, ...(requestId !== undefined && { requestId }) };
   const user = await insertUser(transaction, newcomer);
   if (user === undefined) return undefined;
   const after = { email: user.email, role: user.role, means };
   const entry = { action: "user.create", objectType: "user", objectId: user.id, after };
-  await audit(transaction.db, { kind: "hub", ...from }, entry, newcomer.createdAtMs);
+  await audit(transaction.db, hubActor(visitor), entry, newcomer.createdAtMs);
   if (inviteCode !== undefined) {
-    await deps.invites.redeem(transaction, inviteCode, { user, ...from }, newcomer.createdAtMs);
+    await deps.invites.redeem(transaction, inviteCode, { user, by: hubActor(visitor) }, newcomer.createdAtMs);
   }
   return user;
 }
@@ -143,14 +141,15 @@ export async function verifyEmail(
   const isOwn = actor?.via.kind === "sign-in" && actor.user.id === userId;
   if (!isOwn) await requirePasswordOf(deps, visitor, userId, given.password);
   const nowMs = deps.now();
-  const before = await deps.database.write((transaction) => takeAddress(transaction, visitor, link, nowMs));
+  const by = isOwn ? actor : hubActor(visitor);
+  const before = await deps.database.write((transaction) => takeAddress(transaction, by, link, nowMs));
   if (before !== undefined) deps.outbox.post(() => Promise.resolve(addressChangedMail(before)));
 }
 
 /** Returns the address from before, when it was another one. */
 async function takeAddress(
   transaction: AccessTransaction,
-  visitor: Visitor,
+  by: AuditActor,
   link: { readonly secret: string; readonly purpose: "verify-email" },
   nowMs: number,
 ): Promise<string | undefined> {
@@ -166,8 +165,6 @@ async function takeAddress(
   await endLinks(db, "verify-email", userId);
   // Those were sent to the address from before.
   await endLinks(db, "reset-password", userId);
-  const { address, requestId } = visitor;
-  const by = { kind: "hub", address, ...(requestId !== undefined && { requestId }) } as const;
   const entry = { action: "user.verify-email", objectType: "user", objectId: userId };
   await audit(db, by, { ...entry, before: { email: user.email }, after: { email } }, nowMs);
   return user.email === email ? undefined : user.email;

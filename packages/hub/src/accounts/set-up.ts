@@ -2,7 +2,7 @@ import { ConfigError } from "../config.ts";
 import { AppError } from "../errors.ts";
 import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
-import { audit } from "../store/audit-store.ts";
+import { type HubActor, audit, hubActor } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
 import { endLinks } from "../store/one-time-link-store.ts";
 import { type NewUser, insertUser, rootsOf, type UserRecord } from "../store/user-store.ts";
@@ -43,7 +43,7 @@ export async function firstRun(
     throw new ConfigError(`TOKILAKE_ADMIN_EMAIL or TOKILAKE_ADMIN_PASSWORD: ${thrown.message}`);
   });
   const user = await deps.database.write((transaction) =>
-    insertRoot(transaction, root, { kind: "hub", address: "" }, deps.now()),
+    insertRoot(transaction, root, hubActor({ address: "" }), deps.now()),
   );
   // Another hub that started at the same time was faster.
   return user === undefined ? { is: "done" } : { is: "root-made", user };
@@ -72,9 +72,7 @@ export async function setUp(
   const nowMs = deps.now();
   return deps.database.write(async (transaction) => {
     await takeLink(transaction.db, link, nowMs);
-    const { address, requestId } = visitor;
-    const actor = { kind: "hub", address, ...(requestId !== undefined && { requestId }) } as const;
-    const user = await insertRoot(transaction, root, actor, nowMs);
+    const user = await insertRoot(transaction, root, hubActor(visitor), nowMs);
     if (user === undefined) throw new AppError("conflict", "This hub was set up already. Sign in instead.");
     return startSignIn(deps, transaction, { user, visitor, means: "set-up", hasUsedSecondFactor: false }, nowMs);
   });
@@ -103,7 +101,7 @@ async function rootOf(
 async function insertRoot(
   transaction: AccessTransaction,
   root: NewUser,
-  actor: { readonly kind: "hub"; readonly address: string; readonly requestId?: string },
+  actor: HubActor,
   nowMs: number,
 ): Promise<UserRecord | undefined> {
   const { db } = transaction;

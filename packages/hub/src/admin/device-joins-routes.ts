@@ -85,8 +85,8 @@ export const DEVICE_JOINS_ROUTES = [
     body: z.strictObject({ secret: z.string().min(1).max(128) }),
     response: { 200: POLLED },
     errors: ["not_found", "forbidden", "conflict", "rate_limit_exceeded"],
-    handler: async ({ address, body }, { groups }: GroupServices) => {
-      return { body: toPolled(await pollDeviceJoin(groups, { secret: body.secret, address })) };
+    handler: async ({ address, requestId, body }, { groups }: GroupServices) => {
+      return { body: toPolled(await pollDeviceJoin(groups, { secret: body.secret, address, requestId })) };
     },
   }),
   route({

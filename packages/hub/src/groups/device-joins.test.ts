@@ -246,7 +246,8 @@ test("who said yes to which machine is written down, without any secret", async 
   const confirm = records.find(({ action }) => action === "device-join.confirm");
   assert.deepEqual([confirm?.actorId, confirm?.after], ["user_bob", { machine: "gaming-pc", address: "198.51.100.7" }]);
   const made = records.find(({ action }) => action === "key.create");
-  assert.deepEqual([made?.actorKind, made?.objectId, made?.after?.["ownerId"]], ["hub", joined.keyId, "user_bob"]);
+  assert.deepEqual([made?.actorKind, made?.requestId, made?.objectId], ["hub", "req_1", joined.keyId]);
+  assert.equal(made?.after?.["ownerId"], "user_bob");
   const text = JSON.stringify(records);
   for (const secret of [started.secret, started.userCode, joined.secret, story.invite.code]) {
     assert.ok(!text.includes(secret));
@@ -273,7 +274,7 @@ async function openStory(input: { readonly maxUses?: number } = {}): Promise<Sto
   const bob = await groups.user("bob");
   const group = await groups.group(ada);
   const invite = await groups.invite(ada, group, { role: "provider", ...input });
-  const asked = ({ secret }: StartedDeviceJoin) => ({ secret, address: "198.51.100.7" });
+  const asked = ({ secret }: StartedDeviceJoin) => ({ secret, address: "198.51.100.7", requestId: "req_1" });
   return {
     groups,
     ada,

@@ -7,7 +7,7 @@ import { hashOfSecret } from "../identity/key-secret.ts";
 import { newOpaqueSecret } from "../identity/opaque-secret.ts";
 import { networkOf } from "../network.ts";
 import { newId } from "../new-id.ts";
-import { audit, type AuditEntry } from "../store/audit-store.ts";
+import { audit, type AuditEntry, hubActor } from "../store/audit-store.ts";
 import {
   confirmDeviceJoin,
   countDeviceJoins,
@@ -149,7 +149,7 @@ export async function refuseJoin(deps: DeviceJoinDeps, actor: UserActor, userCod
  */
 export async function pollDeviceJoin(
   deps: DeviceJoinDeps,
-  asked: { readonly secret: string; readonly address: string },
+  asked: { readonly secret: string; readonly address: string; readonly requestId?: string },
 ): Promise<PolledDeviceJoin> {
   const secretHash = hashOfSecret(asked.secret);
   deps.pace.take(secretHash);
@@ -162,7 +162,7 @@ export async function pollDeviceJoin(
   const joined = await deps.database.write(async (transaction) => {
     if (!(await endDeviceJoin(transaction.db, { id: join.id, outcome: "used" }, nowMs))) throw ranOut();
     const { group } = await invitedTo(transaction.db, join);
-    const by = { kind: "hub", address: asked.address } as const;
+    const by = hubActor(asked);
     return issueWorkerKey(transaction, { by, userId, group, machine }, nowMs);
   });
   return { state: "joined", ...joined };

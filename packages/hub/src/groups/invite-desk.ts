@@ -8,11 +8,9 @@ export function inviteDesk(deps: RedeemDeps): InviteDesk {
     check: async (code, address) => {
       await openInvite(deps, address, code);
     },
-    redeem: async (transaction, code, { user, address, requestId }, nowMs) => {
+    redeem: async (transaction, code, { user, by }, nowMs) => {
       const hash = inviteHashOf(code);
       if (hash === undefined) throw noSuchInvite();
-      // Nobody is signed in yet.
-      const by = { kind: "hub", address, ...(requestId !== undefined && { requestId }) } as const;
       await redeemIn(deps, transaction, { by, userId: user.id, hash }, nowMs);
     },
   };

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 
 import { OPERATOR, type UserActor } from "../identity/actor.ts";
-import { auditRecords } from "../store/audit-store.ts";
+import { auditRecords, hubActor } from "../store/audit-store.ts";
 import { findInvite } from "../store/invite-store.ts";
 import { countMemberships, findMembership } from "../store/membership-store.ts";
 import { insertUser } from "../store/user-store.ts";
@@ -207,7 +207,7 @@ test("an invite makes an account's first group in the transaction that makes the
           createdAtMs: groups.now(),
         });
         assert.ok(user !== undefined);
-        await desk.redeem(transaction, code, { user, address: "192.0.2.1" }, groups.now());
+        await desk.redeem(transaction, code, { user, by: hubActor({ address: "192.0.2.1" }) }, groups.now());
       }),
     );
 

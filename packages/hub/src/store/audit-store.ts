@@ -14,7 +14,19 @@ export type AuditActor =
       readonly requestId?: string;
     }
   | { readonly kind: "operator"; readonly via: { readonly kind: "command" }; readonly address: "" }
-  | { readonly kind: "hub"; readonly address: string; readonly requestId?: string };
+  | HubActor;
+
+export interface HubActor {
+  readonly kind: "hub";
+  readonly address: string;
+  readonly requestId?: string;
+}
+
+/** The hub itself, for what somebody does who is not known yet: from where, and with which request. */
+export function hubActor(from: { readonly address: string; readonly requestId?: string | undefined }): HubActor {
+  const { address, requestId } = from;
+  return { kind: "hub", address, ...(requestId !== undefined && { requestId }) };
+}
 
 /** What was done. The caller leaves secrets out: nothing is redacted here. */
 export interface AuditEntry {
