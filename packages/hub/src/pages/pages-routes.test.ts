@@ -41,6 +41,8 @@ test("what a page names is there, with its own type, and nothing stands within t
       ["image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8", "image/svg+xml"],
       path,
     );
+    assert.equal(named[2], `pages${path}.js`);
+    assert.match(html, /<title>[^{]+ · Tokilake<\/title>[^]*<section[^]*<\/section>[^{]*<\/html>\n$/);
     assert.doesNotMatch(html, /<script(?![^>]*src=)|<style|\sstyle=|\son\w+=/);
     // Below a path of another server an address that begins with a slash leads past the hub.
     assert.doesNotMatch(html, /(?:src|href|action)="(?:\/|https?:)/);
@@ -73,7 +75,16 @@ test("a page is read once by a browser, and asked for again only whether it chan
 test("the hub's own sources, and what is not there, are 404; a page takes no form", async () => {
   await using admin = await startTestAdmin();
 
-  for (const path of ["/pages", "/pages/", "/pages/pages-routes.ts", "/pages/../hub.ts", "/join.html", "/join/a/b"]) {
+  for (const path of [
+    "/pages",
+    "/pages/",
+    "/pages/pages-routes.ts",
+    "/pages/../hub.ts",
+    "/join.html",
+    "/join/a/b",
+    "/frame",
+    "/frame.html",
+  ]) {
     assert.equal((await admin.call(undefined, "GET", path)).status, 404, path);
   }
   const posted = await admin.call(undefined, "POST", "/sign-in", { body: {} });

@@ -35,18 +35,21 @@ interface Asset {
   readonly etag: string;
 }
 
+/** What all pages have around their sections. */
+const FRAME = "frame.html";
+
 /**
  * The few pages that links of the hub lead to: `NAME.html` of this folder at `/NAME`, the rest below `/pages/`. Read once, now. Their
  * addresses are relative, so that a hub may stand below a path.
  */
 export function pageRoutes(): readonly Route[] {
-  const names = readdirSync(import.meta.dirname).filter((name) => extname(name) in TYPES);
+  const names = readdirSync(import.meta.dirname).filter((name) => extname(name) in TYPES && name !== FRAME);
   return [...names.map(assetRoute), HOME, JOIN_WITH_CODE];
 }
 
 function assetRoute(name: string): Route {
   const extension = extname(name);
-  const bytes = readFileSync(join(import.meta.dirname, name));
+  const bytes = extension === ".html" ? pageOf(name) : readFileSync(join(import.meta.dirname, name));
   const asset = {
     contentType: TYPES[extension] ?? "",
     bytes,
@@ -54,6 +57,15 @@ function assetRoute(name: string): Route {
   };
   const path = extension === ".html" ? `/${name.slice(0, -extension.length)}` : `/pages/${name}`;
   return { method: "GET", path, handler: (exchange) => answerAsset(exchange, asset) };
+}
+
+/** A page of a title, in its first line, and sections. */
+function pageOf(name: string): Buffer {
+  const [frame, page] = [FRAME, name].map((file) => readFileSync(join(import.meta.dirname, file), "utf8"));
+  const [, title, sections] = /^<title>(.+)<\/title>\n([^]+)$/.exec(page ?? "") ?? [];
+  if (frame === undefined || title === undefined || sections === undefined) throw new Error(`${name} has no title`);
+  const parts: Readonly<Record<string, string>> = { title, sections, name: name.slice(0, -".html".length) };
+  return Buffer.from(frame.replaceAll(/\{\{(\w+)\}\}/g, (_all, part: string) => parts[part] ?? ""));
 }
 
 function answerAsset({ request, reply }: Exchange, { contentType, bytes, etag }: Asset): void {
