@@ -1,7 +1,8 @@
 import * as z from "zod";
 
 import { AppError } from "../errors.ts";
-import { seenGroup, seesAll } from "../groups/group-access.ts";
+import { seenGroup } from "../groups/group-access.ts";
+import { seesAll } from "../identity/actor.ts";
 import { auditRecords } from "../store/audit-store.ts";
 import { AUDIT_ENTRY, AUDIT_FILTER, type AuditServices, filterOf, toEntry } from "./audit-routes.ts";
 import { listOf, PAGE_QUERY, pageOf, toPage } from "./paging.ts";

@@ -1,10 +1,12 @@
 import type { Kysely } from "kysely";
 
 import { AppError } from "../errors.ts";
-import type { Actor } from "../identity/actor.ts";
+import { type Actor, isAdmin, seesAll, userIdOf } from "../identity/actor.ts";
 import { findGroup, type GroupRecord } from "../store/group-store.ts";
 import { findMembership, isActiveMembership, type MembershipRecord } from "../store/membership-store.ts";
 import type { Schema } from "../store/schema.ts";
+
+export { userIdOf };
 
 /** A group, and what the actor is to it. */
 export interface Standing {
@@ -13,21 +15,6 @@ export interface Standing {
   readonly membership: MembershipRecord | undefined;
   /** The group's owner, or whoever runs the hub. */
   readonly canManage: boolean;
-}
-
-/** Whoever runs the hub: may manage every group, but uses only those where they are a member. */
-export function isAdmin(actor: Actor): boolean {
-  return actor.kind === "operator" || actor.user.role === "root" || actor.user.role === "admin";
-}
-
-/** Sees everything, whether or not they may change it. */
-export function seesAll(actor: Actor): boolean {
-  return isAdmin(actor) || (actor.kind === "user" && actor.user.role === "auditor");
-}
-
-/** undefined: the operator. */
-export function userIdOf(actor: Actor): string | undefined {
-  return actor.kind === "user" ? actor.user.id : undefined;
 }
 
 /**

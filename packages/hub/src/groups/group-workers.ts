@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts";
-import type { Actor } from "../identity/actor.ts";
-import { seenGroup, seesAll } from "./group-access.ts";
+import { type Actor, seesAll } from "../identity/actor.ts";
+import { seenGroup } from "./group-access.ts";
 import type { GroupsDeps } from "./groups-deps.ts";
 
 /** A connected worker, as far as it serves one group. */

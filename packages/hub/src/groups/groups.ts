@@ -1,5 +1,5 @@
 import { AppError } from "../errors.ts";
-import type { Actor } from "../identity/actor.ts";
+import { type Actor, isAdmin, seesAll, userIdOf } from "../identity/actor.ts";
 import { checkVersion } from "../identity/check-version.ts";
 import { newId } from "../new-id.ts";
 import { audit, type AuditValues, difference } from "../store/audit-store.ts";
@@ -26,16 +26,7 @@ import {
 } from "../store/membership-store.ts";
 import type { Page } from "../store/page.ts";
 import { userById } from "../store/user-store.ts";
-import {
-  isAdmin,
-  managedGroup,
-  noGroup,
-  seenGroup,
-  seesAll,
-  standingOf,
-  type Standing,
-  userIdOf,
-} from "./group-access.ts";
+import { managedGroup, noGroup, seenGroup, standingOf, type Standing } from "./group-access.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import { checkedName, checkedText, checkSlug, refused } from "./group-text.ts";
 import type { GroupsDeps } from "./groups-deps.ts";

@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 
 import { AppError } from "../errors.ts";
-import type { Actor } from "../identity/actor.ts";
+import { type Actor, isAdmin, seesAll, userIdOf } from "../identity/actor.ts";
 import { inviteHashOf, newInviteCode, shownCode } from "../identity/invite-code.ts";
 import { newId } from "../new-id.ts";
 import { audit, type AuditEntry, type AuditValues } from "../store/audit-store.ts";
@@ -21,7 +21,7 @@ import {
 import type { Page } from "../store/page.ts";
 import type { InviteEnd } from "../store/redeem-invite.ts";
 import type { Schema } from "../store/schema.ts";
-import { isAdmin, managedGroup, seenGroup, seesAll, userIdOf } from "./group-access.ts";
+import { managedGroup, seenGroup } from "./group-access.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import { checkedExpiry, checkedText, refused } from "./group-text.ts";
 import type { GroupsDeps } from "./groups-deps.ts";

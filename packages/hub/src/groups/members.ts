@@ -1,5 +1,5 @@
 import { AppError } from "../errors.ts";
-import type { Actor } from "../identity/actor.ts";
+import { type Actor, isAdmin, seesAll, userIdOf } from "../identity/actor.ts";
 import { checkVersion } from "../identity/check-version.ts";
 import { audit, type AuditEntry, type AuditValues } from "../store/audit-store.ts";
 import type { AccessTransaction } from "../store/database.ts";
@@ -22,7 +22,7 @@ import {
 import { deleteClaims } from "../store/model-claim-store.ts";
 import type { Page } from "../store/page.ts";
 import { userById } from "../store/user-store.ts";
-import { isAdmin, managedGroup, seenGroup, seesAll, userIdOf } from "./group-access.ts";
+import { managedGroup, seenGroup } from "./group-access.ts";
 import { checkedExpiry } from "./group-text.ts";
 import type { GroupsDeps } from "./groups-deps.ts";
 

@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 
 import { AppError } from "../errors.ts";
-import type { Actor, UserActor } from "../identity/actor.ts";
+import { type Actor, type UserActor, userIdOf } from "../identity/actor.ts";
 import { newId } from "../new-id.ts";
 import { audit, type AuditEntry } from "../store/audit-store.ts";
 import type { GroupRecord } from "../store/group-store.ts";
@@ -17,7 +17,7 @@ import {
   type ShownProviderRequest,
 } from "../store/provider-request-store.ts";
 import type { Schema } from "../store/schema.ts";
-import { managedGroup, seenGroup, userIdOf } from "./group-access.ts";
+import { managedGroup, seenGroup } from "./group-access.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import { checkedText } from "./group-text.ts";
 import type { GroupsDeps } from "./groups-deps.ts";

@@ -57,3 +57,18 @@ export interface ActingUser {
 }
 
 export const OPERATOR: OperatorActor = { kind: "operator", via: { kind: "command" }, address: "" };
+
+/** Whether somebody runs the hub: root, administrators, and the operator. */
+export function isAdmin(actor: Actor): boolean {
+  return actor.kind === "operator" || actor.user.role === "root" || actor.user.role === "admin";
+}
+
+/** Whether somebody sees everything, whether or not they may change it. */
+export function seesAll(actor: Actor): boolean {
+  return isAdmin(actor) || (actor.kind === "user" && actor.user.role === "auditor");
+}
+
+/** undefined: the operator. */
+export function userIdOf(actor: Actor): string | undefined {
+  return actor.kind === "user" ? actor.user.id : undefined;
+}

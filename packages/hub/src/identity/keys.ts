@@ -17,7 +17,7 @@ import {
 } from "../store/key-store.ts";
 import type { Page } from "../store/page.ts";
 import { userById, type UserRecord } from "../store/user-store.ts";
-import type { Actor } from "./actor.ts";
+import { type Actor, isAdmin, seesAll, userIdOf } from "./actor.ts";
 import { checkVersion } from "./check-version.ts";
 import {
   checkGroups,
@@ -272,19 +272,6 @@ async function ownerOfNew(
 async function checkMayHaveMore({ db }: AccessTransaction, owner: UserRecord): Promise<void> {
   if ((await countLiveKeys(db, owner.id)) < KEY_LIMITS.maxKeysPerUser) return;
   throw new AppError("conflict", `A user has at most ${KEY_LIMITS.maxKeysPerUser} keys. Revoke one first.`);
-}
-
-function isAdmin(actor: Actor): boolean {
-  return actor.kind === "operator" || actor.user.role === "root" || actor.user.role === "admin";
-}
-
-function seesAll(actor: Actor): boolean {
-  return isAdmin(actor) || (actor.kind === "user" && actor.user.role === "auditor");
-}
-
-/** undefined: the operator, who has every key. */
-function userIdOf(actor: Actor): string | undefined {
-  return actor.kind === "user" ? actor.user.id : undefined;
 }
 
 function objectOf(key: KeyRecord): { readonly objectType: "key"; readonly objectId: string } {
