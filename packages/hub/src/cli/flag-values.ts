@@ -18,9 +18,16 @@ export function wholeNumberOf(flag: string, text: string): number {
 export function expiryOf(text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined;
   if (/^\d+[smhd]$/.test(text)) return nowMs + durationOf("expires", text);
-  const atMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  const [day] = /^\d{4}-\d\d-\d\d(?=$|T)/.exec(text) ?? [];
+  const atMs = day !== undefined && isDay(day) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(atMs)) throw new UsageError("--expires is a day such as 2030-12-31, or a time from now such as 30d");
   return atMs;
+}
+
+/** There is no 30th of February, which a Date takes for the 2nd of March. */
+function isDay(text: string): boolean {
+  const atMs = Date.parse(text);
+  return !Number.isNaN(atMs) && new Date(atMs).toISOString().startsWith(text);
 }
 
 const MS_OF: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
