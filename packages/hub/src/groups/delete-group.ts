@@ -8,6 +8,7 @@ import { deleteGroup as deleteGroupRecord, type GroupRecord } from "../store/gro
 import { countOpenInvites, revokeInvitesOf } from "../store/invite-store.ts";
 import { countMemberships } from "../store/membership-store.ts";
 import { deleteClaims } from "../store/model-claim-store.ts";
+import { dropOpenProviderRequests } from "../store/provider-request-store.ts";
 import type { Schema } from "../store/schema.ts";
 import { managedGroup } from "./group-access.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
@@ -69,6 +70,7 @@ export async function deleteGroup(
     checkVersion(group, asked.version);
     await revokeInvitesOf(db, { groupId: group.id }, nowMs);
     await deleteClaims(db, { groupId: group.id });
+    await dropOpenProviderRequests(db, { groupId: group.id });
     await deleteGroupRecord(transaction, group.id, nowMs);
     await audit(db, actor, { ...objectOf(group), action: "group.delete", before: shownInAudit(group) }, nowMs);
   });

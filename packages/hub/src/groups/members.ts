@@ -21,6 +21,7 @@ import {
 } from "../store/membership-store.ts";
 import { deleteClaims } from "../store/model-claim-store.ts";
 import type { Page } from "../store/page.ts";
+import { dropOpenProviderRequests } from "../store/provider-request-store.ts";
 import { userById } from "../store/user-store.ts";
 import { managedGroup, seenGroup } from "./group-access.ts";
 import { checkedExpiry } from "./group-text.ts";
@@ -161,7 +162,7 @@ export async function leaveGroup(deps: GroupsDeps, actor: Actor, groupId: string
       throw new AppError("conflict", "Give the group to another member first, or delete it.");
     }
     const after = await endMembership(transaction, key, { status: "left", nowMs });
-    await dropClaims(transaction, key);
+    await dropWhatIsLeft(transaction, key);
     await audit(transaction.db, actor, entryOf(key, "member.leave", before, after), nowMs);
   });
 }
@@ -243,6 +244,12 @@ async function dropClaims(transaction: AccessTransaction, { groupId, userId }: M
   await touchGroup(transaction, groupId);
 }
 
+/** Who is no member any more may not even see what they asked of the group, so that they could never take it back. */
+async function dropWhatIsLeft(transaction: AccessTransaction, key: MembershipKey): Promise<void> {
+  await dropClaims(transaction, key);
+  await dropOpenProviderRequests(transaction.db, key);
+}
+
 async function endBy(
   deps: GroupsDeps,
   actor: Actor,
@@ -260,7 +267,7 @@ async function endBy(
     if (end.status === "removed" && before?.status !== "active") throw noMember();
     if (before?.status === end.status) return before;
     const after = await endMembership(transaction, key, { status: end.status, nowMs });
-    await dropClaims(transaction, key);
+    await dropWhatIsLeft(transaction, key);
     await audit(db, actor, entryOf(key, end.action, before, after), nowMs);
     return after;
   });

@@ -3,10 +3,12 @@ import { test } from "node:test";
 
 import { OPERATOR, type UserActor } from "../identity/actor.ts";
 import type { GroupRecord } from "../store/group-store.ts";
+import { countOpenProviderRequests } from "../store/provider-request-store.ts";
+import { deleteGroup } from "./delete-group.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import { createGroup } from "./groups.ts";
 import { mayServe } from "./may-serve.ts";
-import { banMember, leaveGroup } from "./members.ts";
+import { banMember, leaveGroup, removeMember, updateMember } from "./members.ts";
 import { decideRequest, listProviderRequests, requestToServe } from "./provider-requests.ts";
 import { codeOf, openTestGroups, type TestGroups } from "./test-groups.ts";
 
@@ -78,19 +80,45 @@ test("a private group is asked by its members only, and its owner decides", asyn
   assert.equal(await mayServe(groups.database.db, { userId: "user_bob", groupId: group.id }, groups.now()), true);
 });
 
-test("who left a private group meanwhile is not brought back by the request", async () => {
+test("who is no member any more is not brought back by the request", async () => {
   await using story = await openStory();
   const { groups, bob } = story;
   const ada = await groups.user("ada");
   const group = await groups.group(ada);
   await groups.join(ada, bob, group);
   const { id } = await requestToServe(groups, bob, { groupId: group.id, note: "" });
-  await leaveGroup(groups, bob, group.id);
-
+  const bobs = { groupId: group.id, userId: "user_bob" };
+  const soon = { expiresAtMs: groups.now() + 1 };
+  await updateMember(groups, ada, { key: bobs, version: undefined, patch: soon });
+  groups.pass(1);
   const approval = { groupId: group.id, id, decision: "approved" } as const;
 
   assert.equal(await codeOf(decideRequest(groups, ada, approval)), "conflict");
   assert.equal(await codeOf(decideRequest(groups, ada, { ...approval, decision: "refused" })), "none");
+});
+
+test("a request ends with the group, and when its user leaves, is removed or banned: nobody could take it back", async () => {
+  await using story = await openStory();
+  const { groups, bob } = story;
+  const ada = await groups.user("ada");
+  const ends: readonly ((group: GroupRecord) => Promise<unknown>)[] = [
+    (group) => leaveGroup(groups, bob, group.id),
+    (group) => removeMember(groups, ada, { groupId: group.id, userId: "user_bob" }),
+    (group) => banMember(groups, ada, { groupId: group.id, userId: "user_bob" }),
+    (group) => deleteGroup(groups, ada, { groupId: group.id, version: undefined }),
+  ];
+  groups.settings.maxGroupsPerUser = ends.length;
+  const waiting: number[] = [];
+
+  for (const [index, end] of ends.entries()) {
+    const group = await groups.group(ada, `friends-${index}`);
+    await groups.join(ada, bob, group);
+    await requestToServe(groups, bob, { groupId: group.id, note: "" });
+    await end(group);
+    waiting.push(await countOpenProviderRequests(groups.database.db, { userId: "user_bob" }));
+  }
+
+  assert.deepEqual(waiting, [0, 0, 0, 0]);
 });
 
 test("a request of another group is not to be found, and who is banned asks for nothing", async () => {
@@ -105,7 +133,7 @@ test("a request of another group is not to be found, and who is banned asks for 
   await banMember(groups, admin, { groupId: open.id, userId: "user_bob" });
   assert.equal(await codeOf(requestToServe(groups, bob, { groupId: open.id, note: "" })), "not_found");
   const approval = { groupId: open.id, id, decision: "approved" } as const;
-  assert.equal(await codeOf(decideRequest(groups, admin, approval)), "conflict");
+  assert.equal(await codeOf(decideRequest(groups, admin, approval)), "not_found");
 });
 
 test("only so many requests of a user wait", async () => {

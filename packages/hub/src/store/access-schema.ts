@@ -131,7 +131,7 @@ export interface AccessSchema {
     version: number;
     revision: number;
   };
-  /** Users who ask to serve into a group. Decided ones stay. */
+  /** Users who ask to serve into a group. Decided ones stay; open ones go with the group, and with who leaves it. */
   provider_requests: {
     id: string;
     group_id: string;

@@ -123,6 +123,16 @@ export async function decideProviderRequest(
   return row && toRequest(row);
 }
 
+/** Drops the requests of a group that nobody answered; with `userId` only those of this user. */
+export async function dropOpenProviderRequests(
+  db: Kysely<Schema>,
+  of: { readonly groupId: string; readonly userId?: string | undefined },
+): Promise<void> {
+  let query = db.deleteFrom("provider_requests").where("group_id", "=", of.groupId).where("decided_at_ms", "is", null);
+  if (of.userId !== undefined) query = query.where("user_id", "=", of.userId);
+  await query.execute();
+}
+
 function toRequest(row: Selectable<Schema["provider_requests"]>): ProviderRequest {
   return {
     id: row.id,
