@@ -15,6 +15,8 @@ export const TUNNEL_LIMITS = {
   maxStreams: 256,
   /** Streams closed on the wire whose bytes our reader has not read yet. Worst case as for `maxStreams`. */
   maxLingeringStreams: 1024,
+  /** A session whose ids get here is replaced by a new one: 24 days at 1,000 requests/s. */
+  lastStreamId: 2 ** 32 - 2 ** 16,
   /** Bytes a peer may send on a fresh stream before we consumed any. A stall budget: 15 s of a fast token stream. */
   initialWindowBytes: 256 * KIB,
   /** A window grows up to here: 1 Gbit/s over 100 ms. Worst case per stream; the sum of all is bounded by `poolBytes`. */
@@ -90,6 +92,8 @@ export const TUNNEL_LIMITS = {
   connectBurstPerOwner: 256,
   /** A superseded session gets so long for its running streams. */
   supersedeGraceMs: 5 * SECOND,
+  /** A session that leaves anyway, as its ids are used up or its worker said so: so long for those that still run. */
+  leavingGraceMs: 1800 * SECOND,
   /** Take-overs by another instance in `takeOverWindowMs`; then the newer is refused: two processes use one worker id. */
   maxTakeOvers: 3,
   takeOverWindowMs: 60 * SECOND,
@@ -167,6 +171,4 @@ export const WIRE_LIMITS = {
   resetTextBytes: 256,
   /** A larger offset cannot be told exactly in a JavaScript number. */
   maxOffset: Number.MAX_SAFE_INTEGER,
-  /** The owner of an id space re-dials when it gets here: 24 days at 1,000 requests/s. */
-  lastStreamId: 2 ** 32 - 2 ** 16,
 } as const;

@@ -503,6 +503,59 @@ test("a new process with the same worker id takes over; the old one leaves when 
   assert.deepEqual([...hub.tunnel.sessions], [newSession]);
 });
 
+test("a session whose ids are used up is replaced, and what runs on it ends in peace", async () => {
+  await using hub = await new Hub({ limits: { lastStreamId: 4, supersedeGraceMs: 0 } }).listen();
+  const release = Promise.withResolvers<void>();
+  using _worker = new Worker(hub, {
+    serve: async (stream) => {
+      stream.respond({ status: 200, headers: [] });
+      await release.promise;
+      stream.end();
+    },
+  });
+  const first = await hub.sessions.until(() => true);
+  const running = [first.open(OPENING), first.open(OPENING)];
+  assert.throws(() => first.open(OPENING), { code: "refused", retrySafe: true });
+  const second = await hub.sessions.until((session) => session !== first);
+
+  const next = second.open(OPENING);
+  release.resolve();
+  for (const stream of [...running, next]) {
+    stream.end();
+    assert.equal((await stream.head).status, 200);
+    assert.equal(await textOf(stream.body), "");
+  }
+  const { session } = await hub.closed.until(() => true);
+  assert.equal(session, first);
+  assert.equal(second.registration.instanceId, first.registration.instanceId);
+});
+
+test("a worker that said it leaves may end its answers, though another process takes its name", async () => {
+  await using hub = await new Hub({ limits: { supersedeGraceMs: 0 } }).listen();
+  const release = Promise.withResolvers<void>();
+  using older = new Worker(hub, {
+    serve: async (stream) => {
+      stream.respond({ status: 200, headers: [] });
+      await release.promise;
+      stream.write(Buffer.from("finished"));
+      stream.end();
+    },
+  });
+  const oldSession = await hub.sessions.until(() => true);
+  const running = oldSession.open(OPENING);
+  running.end();
+  await running.head;
+  const drained = older.client.drain({ graceMs: 20_000 });
+  while (oldSession.isAccepting) await new Promise((resolve) => setImmediate(resolve));
+  using _newer = new Worker(hub);
+  await hub.sessions.until((session) => session !== oldSession);
+
+  release.resolve();
+
+  assert.equal(await textOf(running.body), "finished");
+  await drained;
+});
+
 test("draining the hub lets a running answer finish, takes no new one, and the worker comes back later", async () => {
   await using hub = await new Hub().listen();
   const release = Promise.withResolvers<void>();

@@ -161,14 +161,13 @@ export class Mux implements StreamHost, FrameTarget {
     if (this.streams.size >= (this.peer?.maxStreams ?? 0)) throw refused("the session is full");
     if (this.lingering.size >= this.limits.maxLingeringStreams) throw refused("too many unread answers");
     const id = this.#nextId;
-    if (id > WIRE_LIMITS.lastStreamId) throw refused("the session's ids are used up");
+    if (id > this.limits.lastStreamId) throw refused("the session's ids are used up");
     this.nowMs = this.#environment.now();
     const stream = new MuxStream(this, { id, opening, isOpener: true });
     this.#nextId += 2;
     this.streams.set(id, stream);
-    if (this.#nextId > WIRE_LIMITS.lastStreamId) {
-      this.goaway({ code: "id-exhausted", graceMs: 0, reconnectAfterMs: 0, message: "" });
-    }
+    // Behind this stream's OPEN: a worker that has none leaves at once.
+    if (this.#nextId > this.limits.lastStreamId) this.#environment.schedule(() => this.#sayExhausted());
     return stream;
   }
 
@@ -189,6 +188,10 @@ export class Mux implements StreamHost, FrameTarget {
     if (this.#ended !== undefined) return;
     this.#isDraining = true;
     this.queueUrgent(encodeGoaway({ ...goaway, lastId: this.highestReceivedId }));
+  }
+
+  #sayExhausted(): void {
+    this.goaway({ code: "id-exhausted", graceMs: this.limits.leavingGraceMs, reconnectAfterMs: 0, message: "" });
   }
 
   /** Ends the session. Every stream fails with the error's code, retry-safe where the peer cannot know of it. */

@@ -190,7 +190,8 @@ class Server<I> implements TunnelServer<I>, LinkOwner<I> {
     session.forgetDetails();
     for (const old of superseded) {
       this.#log.info({ sessionId: old.id, workerId, by: session.id }, "session superseded");
-      const graceMs = this.#limits.supersedeGraceMs;
+      // One that leaves already takes no place from anybody, and what runs there may end.
+      const graceMs = old.isAccepting ? this.#limits.supersedeGraceMs : this.#limits.leavingGraceMs;
       old.leave({ code: "superseded", graceMs, reconnectAfterMs: 0, message: "a newer session of this worker id" });
     }
   }

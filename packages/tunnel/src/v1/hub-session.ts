@@ -1,4 +1,4 @@
-import { type TunnelLimits, WIRE_LIMITS } from "../limits.ts";
+import type { TunnelLimits } from "../limits.ts";
 import type { WindowEnvironment } from "../mux/credit-window.ts";
 import type { MemoryPool } from "../mux/memory-pool.ts";
 import type { MuxCarrier } from "../mux/mux-carrier.ts";
@@ -137,7 +137,7 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
       if (queuedBytes === 0 || this.nowMs - waitingSinceMs <= slowConsumerMs) continue;
       stream.reset("slow-consumer", { message: "data waits and nobody reads it" });
     }
-    if (this.#nextId > WIRE_LIMITS.lastStreamId && this.streams.size === 0) {
+    if (this.#nextId > this.limits.lastStreamId && this.streams.size === 0) {
       this.close(new TunnelError("id-exhausted"), { tells: true });
     }
   }
@@ -147,7 +147,7 @@ export class V1HubSession implements SmuxSessionEvents, HubStreamHost, CancelHos
     if (!this.isAccepting) throw refused("the session takes no new streams");
     if (this.streams.size >= this.limits.maxStreams) throw refused("the session is full");
     if (this.#lingering.size >= this.limits.maxLingeringStreams) throw refused("too many unread answers");
-    if (this.#nextId > WIRE_LIMITS.lastStreamId) throw refused("the session's ids are used up");
+    if (this.#nextId > this.limits.lastStreamId) throw refused("the session's ids are used up");
     const stream = new V1HubStream(this, { id: this.#nextId, opening });
     this.#nextId += 2;
     this.streams.set(stream.id, stream);
