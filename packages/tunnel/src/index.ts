@@ -1,7 +1,7 @@
 export { TUNNEL_LIMITS, type TunnelLimits } from "./limits.ts";
 export type { LinkState } from "./link-state.ts";
 export { connectTunnel, type TunnelClient, type TunnelClientOptions } from "./client/tunnel-client.ts";
-export { TUNNEL_ERROR_NUMBERS, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from "./tunnel-error.ts";
+export { TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from "./tunnel-error.ts";
 export type { TunnelLog } from "./tunnel-log.ts";
 export { TunnelRefusal, type TunnelRefusalOptions } from "./tunnel-refusal.ts";
 export {
@@ -11,7 +11,7 @@ export {
   type TunnelServerOptions,
 } from "./server/tunnel-server.ts";
 export type { Registration, TunnelSession } from "./tunnel-session.ts";
-export { closeReason, WEBSOCKET_LIMITS, type WebSocketClose } from "./websocket/message-record.ts";
+export { closeReason, type WebSocketClose } from "./websocket/message-record.ts";
 export {
   BRIDGED_WEBSOCKET_OPTIONS,
   type BridgeEnd,

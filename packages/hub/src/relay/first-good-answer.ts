@@ -12,7 +12,7 @@ import type { HeldAnswer } from "./held-answer.ts";
 import type { Run } from "./run.ts";
 
 /** A request asks so many targets before its last failure is the answer. Asking one that may do better counts once. */
-export const MAX_ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
 /**
  * What a failed attempt may be followed by. `until-content`: another target, as long as the client has no content; the first

@@ -148,6 +148,6 @@ export class Run {
 }
 
 /** The client is not there any more, so there is nobody to tell. */
-export function isClientGone(error: AppError): boolean {
+function isClientGone(error: AppError): boolean {
   return error.code === "client_closed" || error.code === "slow_consumer";
 }

@@ -4,7 +4,7 @@ import { TunnelError } from "../tunnel-error.ts";
 export const SMUX = { open: 0, close: 1, push: 2, nop: 3 } as const;
 export type SmuxCommand = (typeof SMUX)[keyof typeof SMUX];
 
-export const SMUX_HEADER_BYTES = 8;
+const SMUX_HEADER_BYTES = 8;
 /** More payload goes into several frames. Received are up to 65,535, as the length has 16 bits. */
 export const SMUX_MAX_PAYLOAD = 32_768;
 

@@ -67,7 +67,7 @@ export function closeReason(text: string): string {
 }
 
 /** Whether a close frame may carry the code (RFC 6455 §7.4; 1012 to 1014 are of the IANA registry). */
-export function isSendableCode(code: number): boolean {
+function isSendableCode(code: number): boolean {
   if (code >= 3000 && code <= 4999) return true;
   return code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006;
 }
