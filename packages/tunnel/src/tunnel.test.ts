@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, request, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { test } from "node:test";
 
 import { WebSocket, WebSocketServer } from "ws";
@@ -501,6 +501,24 @@ test("a new process with the same worker id takes over; the old one leaves when 
   assert.equal(closed.session, oldSession);
   assert.equal(closed.reason.code, "superseded");
   assert.deepEqual([...hub.tunnel.sessions], [newSession]);
+});
+
+test("a hub that answers a byte at a time is given up and dialed again", async () => {
+  const trickles = new Set<NodeJS.Timeout>();
+  const slow = createTcpServer((socket) => {
+    socket.on("error", () => undefined).write("HTTP/1.1 101 Switching Protocols\r\nx-slow: ");
+    trickles.add(setInterval(() => socket.write("x"), 20));
+  });
+  await new Promise<void>((resolve) => slow.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(slow.address() as AddressInfo).port}`;
+  const worker = new Worker({ url }, { limits: { handshakeMs: 300 } });
+
+  const waiting = await worker.states.until((state) => state.is === "waiting");
+
+  worker.client.close();
+  for (const trickle of trickles) clearInterval(trickle);
+  slow.close();
+  assert.ok(waiting.is === "waiting" && waiting.reason === "the hub did not answer in time");
 });
 
 test("a session whose ids are used up is replaced, and what runs on it ends in peace", async () => {

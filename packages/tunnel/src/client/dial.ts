@@ -19,6 +19,7 @@ export interface DialFailure {
 export interface DialOptions {
   readonly url: string;
   readonly token: string;
+  /** From now to the hub's whole answer. */
   readonly timeoutMs: number;
   /** Name no subprotocol, and take none for version 1. */
   readonly offersNone?: boolean;
@@ -54,7 +55,6 @@ export function connectUrl(base: string): URL {
 export function dial(options: DialOptions): () => void {
   const socket = new WebSocket(connectUrl(options.url), offered(options), {
     ...WEBSOCKET_OPTIONS,
-    handshakeTimeout: options.timeoutMs,
     followRedirects: false,
     headers: { Authorization: `Bearer ${options.token}` },
     ...(options.caCertificates === undefined
@@ -65,8 +65,14 @@ export function dial(options: DialOptions): () => void {
   const finish = (report: () => void): void => {
     if (isDone) return;
     isDone = true;
+    clearTimeout(timer);
     report();
   };
+  // Not that of `ws`, which each byte of an answer sets back.
+  const timer = setTimeout(() => {
+    finish(() => options.onFailure({ code: "unreachable", message: "the hub did not answer in time" }));
+    socket.terminate();
+  }, options.timeoutMs);
   socket.on("unexpected-response", (_request, response) => {
     readAnswer(response, (text) => {
       socket.terminate();
@@ -79,8 +85,7 @@ export function dial(options: DialOptions): () => void {
   });
   socket.on("open", () => finish(() => options.onOpen(socket)));
   return () => {
-    isDone = true;
-    socket.terminate();
+    finish(() => socket.terminate());
   };
 }
 
