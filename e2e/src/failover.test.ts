@@ -145,10 +145,8 @@ test("two workers serve one model", async (t) => {
     const exchange = await HttpExchange.whole(access, { body: sharedBody({ stream: true }) });
 
     assert.equal(exchange.status, 502);
-    assert.deepEqual(
-      pair.sides.map((side) => side.engine.counts().asked),
-      [1, 1],
-    );
+    // Once more where the connection was an idle one, which an engine may close in the moment in which a request leaves.
+    assert.ok(pair.sides.every((side) => [1, 2].includes(side.engine.counts().asked)));
     const { error } = exchange.json as { error: { type: string; code: string } };
     assert.equal(error.type, "server_error");
   });

@@ -23,6 +23,8 @@ export interface ExchangeOptions {
 const MAX_INTERIM_HEADS = 8;
 /** Connections that turned out to be closed, of one request. */
 const MAX_STALE = 3;
+/** A connection that was closing when the request left ends in a round trip. An engine that worked before it died takes longer. */
+const STALE_WITHIN_MS = 100;
 const CONNECTION_ENDS = new Set<unknown>(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
 
 /** How an exchange came to its end, for the log and the owner's counters. */
@@ -51,6 +53,7 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
   #request: Dispatcher.DispatchOptions | undefined;
   /** The connection had served another request before. */
   #isReused = false;
+  #sentAtMs = 0;
   #staleCount = 0;
 
   constructor(options: ExchangeOptions) {
@@ -82,7 +85,8 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#connectedAtMs ??= this.#options.now();
+    this.#sentAtMs = this.#options.now();
+    this.#connectedAtMs ??= this.#sentAtMs;
     this.#isReused = !this.#options.target.hasJustConnected;
     this.#controller = controller;
     if (this.#isCancelled) controller.abort(new Error("cancelled"));
@@ -142,10 +146,11 @@ export class EngineExchange implements Dispatcher.DispatchHandler {
    * some right behind each answer. Whoever keeps connections sends the request again on another one, as browsers do.
    */
   #wasStale(error: Error): boolean {
-    const isUnanswered = this.#headAtMs === undefined && this.#interimHeads === 0;
-    const isEnd = "code" in error && CONNECTION_ENDS.has(error.code);
-    const mayAsk = this.#options.body.whole !== undefined && this.#staleCount < MAX_STALE;
-    return this.#isReused && isUnanswered && isEnd && mayAsk;
+    const { body, now } = this.#options;
+    if (!this.#isReused || this.#staleCount >= MAX_STALE || body.whole === undefined) return false;
+    if (this.#headAtMs !== undefined || this.#interimHeads > 0 || now() - this.#sentAtMs > STALE_WITHIN_MS)
+      return false;
+    return "code" in error && CONNECTION_ENDS.has(error.code);
   }
 
   #askAgain(request: Dispatcher.DispatchOptions): void {

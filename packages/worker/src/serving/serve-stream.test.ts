@@ -15,11 +15,11 @@ const ignore = (): void => undefined;
 const log: TunnelLog = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 const CHAT = '{"model":"m","messages":[]}';
 
-function serve(stream: FakeStream, target: Target): Promise<void> {
+function serve(stream: FakeStream, target: Target, now: () => number = () => performance.now()): Promise<void> {
   return serveStream(stream, {
     targetOf: (opening) => (opening.target === "t" ? target : undefined),
     log,
-    now: () => performance.now(),
+    now,
   });
 }
 
@@ -264,6 +264,16 @@ test("a connection that the engine closes when the next request is on its way co
 
   assert.deepEqual([stream.text, stream.resetWith], ["{}", undefined]);
   assert.equal(engine.requests(), 3);
+});
+
+test("an engine that has a request for a while before it closes may have worked on it, and is not asked again", async () => {
+  await using engine = await startClosingEngine();
+  let ms = 0;
+  const stream = chat();
+  await serve(stream, engine.target, () => (ms += 101));
+
+  assert.deepEqual([stream.resetWith?.code, stream.resetWith?.retrySafe], ["target-reset", false]);
+  assert.equal(engine.requests(), 2);
 });
 
 test("of an upload that is too large to be kept the engine sees nothing twice: the stream is reset", async () => {
