@@ -47,6 +47,8 @@ const SOURCES: readonly (readonly [title: string, file: string, ...names: string
   ["The hub: what a worker is told", "packages/hub/src/fleet/served-notice.ts", "NOTICE_LIMITS"],
   ["The hub: models that left", "packages/hub/src/fleet/catalogue.ts", "REMEMBERED"],
   ["The admin API: bodies", "packages/hub/src/admin/answer-route.ts", "MAX_ADMIN_BODY_BYTES"],
+  ["The admin API: bodies of who is not known", "packages/hub/src/admin/answer-route.ts", "MAX_STRANGER_BODY_BYTES"],
+  ["The admin API: bodies on their way", "packages/hub/src/admin/body-memory.ts", "BODY_MEMORY"],
   ["The admin API: requests", "packages/hub/src/admin/rate-limit.ts", "RATE_LIMITS"],
   ["The admin API: requests that change something", "packages/hub/src/admin/rate-limit.ts", "CHANGE_LIMITS"],
   ["The admin API: lists", "packages/hub/src/admin/paging.ts", "PAGE_LIMITS"],

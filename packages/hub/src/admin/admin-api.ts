@@ -7,7 +7,8 @@ import { dropBody, isStillSending } from "../http/early-answer.ts";
 import { errorBody, errorStatus } from "../http/error-body.ts";
 import { newId } from "../new-id.ts";
 import { StoreError, type StoreErrorCode } from "../store/store-error.ts";
-import { type AnswerDeps, answerRoute } from "./answer-route.ts";
+import { type AnswerDeps, answerRoute, type Bodies } from "./answer-route.ts";
+import { BodyMemory } from "./body-memory.ts";
 import type { Route } from "./route.ts";
 
 export interface AdminApiDeps<Services> extends AnswerDeps<Services> {
@@ -45,6 +46,7 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as 
  */
 export function createAdminApi<Services>(deps: AdminApiDeps<Services>): AdminApi {
   const waiting = new WeakSet<IncomingMessage>();
+  const bodies = { ofUsers: new BodyMemory(), ofStrangers: new BodyMemory() };
   const app = fastify({
     genReqId: () => newId("req", deps.now()),
     frameworkErrors: (error, request, reply) => {
@@ -65,7 +67,7 @@ export function createAdminApi<Services>(deps: AdminApiDeps<Services>): AdminApi
     deps.limits.count(`network ${deps.addresses.of(request.raw).network}`);
     throw new AppError("unknown_url", `There is no ${shown(request.method, request.url)}. See /api/openapi.json.`);
   });
-  addRoutes(app, deps, waiting);
+  addRoutes(app, deps, { waiting, bodies });
   return {
     ready: async () => {
       await app.ready();
@@ -77,7 +79,11 @@ export function createAdminApi<Services>(deps: AdminApiDeps<Services>): AdminApi
   };
 }
 
-function addRoutes<S>(app: FastifyInstance, deps: AdminApiDeps<S>, waiting: WeakSet<IncomingMessage>): void {
+function addRoutes<S>(
+  app: FastifyInstance,
+  deps: AdminApiDeps<S>,
+  { waiting, bodies }: { readonly waiting: WeakSet<IncomingMessage>; readonly bodies: Bodies },
+): void {
   const methodsAt = new Map<string, string[]>();
   for (const route of deps.routes) {
     const url = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
@@ -93,7 +99,7 @@ function addRoutes<S>(app: FastifyInstance, deps: AdminApiDeps<S>, waiting: Weak
         const askForBody = (): void => {
           if (waiting.delete(request.raw)) reply.raw.writeContinue();
         };
-        return answerRoute(deps, route, { request, reply, askForBody });
+        return answerRoute(deps, route, { request, reply, askForBody, bodies });
       },
     });
   }

@@ -9,6 +9,7 @@ import type { ClientAddresses } from "../http/client-address.ts";
 import { checkAnnouncedLength, IncomingBody } from "../http/incoming-body.ts";
 import type { UserActor } from "../identity/actor.ts";
 import type { Log } from "../observe/log.ts";
+import type { BodyMemory } from "./body-memory.ts";
 import { answerOnce, type IdempotencyDeps, type KeptAnswer, readIdempotencyKey } from "./idempotency.ts";
 import { checkPermission, hasRole } from "./permission.ts";
 import type { RateLimit } from "./rate-limit.ts";
@@ -19,6 +20,9 @@ import { cutSlowReader } from "./slow-reader.ts";
 
 /** The JSON body of one request. */
 export const MAX_ADMIN_BODY_BYTES = 1024 * 1024;
+
+/** That of whoever is not known: who signs in, registers or shows a code. */
+export const MAX_STRANGER_BODY_BYTES = 64 * 1024;
 
 export interface AnswerDeps<Services> extends IdempotencyDeps {
   readonly services: Services;
@@ -42,15 +46,22 @@ export interface Asked {
   readonly reply: FastifyReply;
   /** Tells a client that waits for it to send its body. */
   readonly askForBody: () => void;
+  readonly bodies: Bodies;
+}
+
+/** What is held of bodies that are on their way. */
+export interface Bodies {
+  readonly ofUsers: BodyMemory;
+  readonly ofStrangers: BodyMemory;
 }
 
 /** One request's way: who asks, may he, what exactly, then the handler, then its answer. Throws AppError wherever it ends. */
 export async function answerRoute<S>(deps: AnswerDeps<S>, route: Route<S>, asked: Asked): Promise<FastifyReply> {
   const { request, reply } = asked;
-  const { ip: address } = deps.addresses.of(request.raw);
+  const { ip: address, network } = deps.addresses.of(request.raw);
   const caller = await enter(deps, route, request);
   const isWhole = request.raw.complete;
-  const bytes = await readBody(route, asked);
+  const bytes = route.body === undefined ? NO_BODY : await readBody(asked, caller, network);
   // A body may take its time for minutes. What ended meanwhile, a sign-in or a role, must not be used by who kept it open.
   const actor = isWhole ? caller : await deps.actorOf(request.headers, address);
   checkPermission(route, actor, request.headers.authorization);
@@ -96,18 +107,32 @@ async function enter<S>(
   return caller;
 }
 
-/** Empty when the route takes none: what is sent all the same is not read. */
-async function readBody(route: Route<never>, { request, askForBody }: Asked): Promise<Uint8Array> {
-  if (route.body === undefined) return Buffer.alloc(0);
-  checkBodyHeaders(request.raw);
+/** Where a route takes none: what is sent all the same is not read. */
+const NO_BODY = new Uint8Array(0);
+
+async function readBody(
+  { request: { raw }, askForBody, bodies }: Asked,
+  caller: UserActor | undefined,
+  network: string,
+): Promise<Uint8Array> {
+  const maxBytes = caller === undefined ? MAX_STRANGER_BODY_BYTES : MAX_ADMIN_BODY_BYTES;
+  checkBodyHeaders(raw, maxBytes);
   askForBody();
-  const body = new IncomingBody(request.raw, { maxBytes: MAX_ADMIN_BODY_BYTES });
+  using place = caller === undefined ? bodies.ofStrangers.placeFor(network) : bodies.ofUsers.placeFor(caller.user.id);
+  const body = new IncomingBody(raw, { maxBytes });
   const chunks: Uint8Array[] = [];
-  for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) chunks.push(chunk);
+  try {
+    for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) {
+      place.take(chunk.length);
+      chunks.push(chunk);
+    }
+  } finally {
+    body.stop();
+  }
   return Buffer.concat(chunks);
 }
 
-function checkBodyHeaders(raw: IncomingMessage): void {
+function checkBodyHeaders(raw: IncomingMessage, maxBytes: number): void {
   const { "content-type": type, "content-encoding": encoding, "transfer-encoding": chunked } = raw.headers;
   if (encoding !== undefined && encoding !== "identity") {
     throw new AppError("unsupported_media_type", "A compressed body is not taken.");
@@ -116,7 +141,7 @@ function checkBodyHeaders(raw: IncomingMessage): void {
   if (!isEmpty && !/^application\/json\s*(;|$)/i.test(type ?? "")) {
     throw new AppError("unsupported_media_type", "The body must be JSON, with content-type: application/json.");
   }
-  checkAnnouncedLength(raw, MAX_ADMIN_BODY_BYTES);
+  checkAnnouncedLength(raw, maxBytes);
 }
 
 /** undefined for an empty one. */

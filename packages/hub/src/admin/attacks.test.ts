@@ -224,6 +224,38 @@ test("a request that was begun before its sign-in ended, its token was revoked, 
   assert.equal(await isSlugFree(admin.database.db, "slow-group"), true);
 });
 
+test("bodies that never end hold little memory, and keep nobody else from signing in", async () => {
+  const slow = Array.from({ length: 70 }, () => {
+    const headers = { "content-type": "application/json", "content-length": 65_536, "x-forwarded-for": "10.9.9.9" };
+    const request = httpRequest(`${admin.url}/api/sign-in`, { method: "POST", headers });
+    request.on("error", () => {});
+    request.write(Buffer.alloc(65_535, " "));
+    return request;
+  });
+  // 64 of them fill what one network may send at a time.
+  const refused = await new Promise<number[]>((resolve) => {
+    const statuses: number[] = [];
+    for (const request of slow) {
+      request.on("response", ({ statusCode = 0 }) => {
+        if (statuses.push(statusCode) === 6) resolve(statuses);
+      });
+    }
+  });
+  const body = { email: "nobody@example.com", password: "correct horse battery" };
+  const signIn = (network: string): Promise<Response> =>
+    admin.call(undefined, "POST", "/api/sign-in", { body, headers: { "x-forwarded-for": network } });
+
+  const elsewhere = await signIn("10.9.9.10");
+  const large = await admin.call(undefined, "POST", "/api/sign-in", {
+    body: { ...body, password: "x".repeat(65_536) },
+  });
+  for (const request of slow) request.destroy();
+
+  assert.deepEqual(refused, Array(6).fill(429));
+  assert.equal(elsewhere.status, 401);
+  assert.equal(large.status, 413);
+});
+
 test("a request's Host is in no link, and opens no door to pages elsewhere", async () => {
   await using hub = await startTestAdmin({ publicUrl: "https://hub.example" });
   const scene = await Scene.open(hub, 1);
