@@ -6,8 +6,6 @@ import { findGroup, type GroupRecord } from "../store/group-store.ts";
 import { findMembership, isActiveMembership, type MembershipRecord } from "../store/membership-store.ts";
 import type { Schema } from "../store/schema.ts";
 
-export { userIdOf };
-
 /** A group, and what the actor is to it. */
 export interface Standing {
   readonly group: GroupRecord;

@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 
 import { AppError } from "../errors.ts";
-import type { Actor } from "../identity/actor.ts";
+import { type Actor, userIdOf } from "../identity/actor.ts";
 import { foldedModelName, isMisleadingModelName } from "../model-name.ts";
 import { audit, type AuditEntry } from "../store/audit-store.ts";
 import { touchGroup } from "../store/group-store.ts";
@@ -16,7 +16,7 @@ import {
   setClaimAlso,
 } from "../store/model-claim-store.ts";
 import type { Schema } from "../store/schema.ts";
-import { managedGroup, seenGroup, userIdOf } from "./group-access.ts";
+import { managedGroup, seenGroup } from "./group-access.ts";
 import { GROUP_LIMITS } from "./group-limits.ts";
 import { refused } from "./group-text.ts";
 import type { GroupsDeps } from "./groups-deps.ts";
