@@ -176,16 +176,14 @@ test("who is removed from a group mid-stream is told so: the answer ends without
   const club = await serveForEver(world, "bob");
   const response = await world.ask("sk-zoe", { model: "m", stream: true });
   const stream = await club.begun();
-  const startedAt = performance.now();
 
   world.store.membership("club", "zoe", { status: "removed" });
+  // The engine goes on for ever: this ends only because of the line above.
   const text = await response.text();
-  const tookMs = performance.now() - startedAt;
 
   assert.match(text, /"code":"not_a_member"/);
   assert.doesNotMatch(text, /\[DONE\]/);
   await resetOf(stream);
-  assert.ok(tookMs < 100, `${tookMs} ms`);
   assert.equal(await world.told("sk-zoe"), "not_a_member");
   assert.equal((await world.ask("sk-zoe", { model: "m" })).status, 401);
 });
