@@ -51,6 +51,11 @@ function openPool(
   pool.on("error", () => {
     // An idle connection broke. The pool makes another one when a query needs it, and that query says what is wrong.
   });
+  pool.on("connect", (client) => {
+    // The pool listens only while a connection is idle, and an error that nobody listens to ends the process. The query that
+    // runs, or the next one of its transaction, says what is wrong.
+    client.on("error", () => {});
+  });
   return {
     options: config,
     end: () => pool.end(),

@@ -124,6 +124,27 @@ test(
   },
 );
 
+test("a connection that breaks in a transaction fails it, and nothing else", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+  await using other = await openStore(place.url);
+  await using line = await openLine(new URL(place.url));
+  await using store = await openStore(line.url);
+
+  const broken = store.database.write(async (transaction) => {
+    await insertKey(transaction, KEY);
+    line.cut();
+    await insertKey(transaction, { ...KEY, id: "key_2", hash: "h2" });
+  });
+
+  await assert.rejects(broken);
+  await insert(store, { ...KEY, id: "key_3", hash: "h3" });
+  const keys = await keyRecords(other.database.db, {}, { limit: 10 });
+  assert.deepEqual(
+    keys.map((key) => key.id),
+    ["key_3"],
+  );
+});
+
 test("three hubs that open a new database at once all succeed", SKIPPED_WITHOUT_POSTGRES, async () => {
   await using place = await temporaryPostgres();
 
@@ -156,8 +177,8 @@ test("a database that is not there is named with what makes it", SKIPPED_WITHOUT
   await assert.rejects(openStore(url.href), { code: "cannot-open", message: /no such database.*createdb/ });
 });
 
-/** A way to the server that can lose what goes over it, as a firewall does: both ends think that they are connected. */
-async function openLine(server: URL): Promise<{ url: string; dropWhatIsOpen(): void } & AsyncDisposable> {
+/** A way to the server that can break, or lose what goes over it, as a firewall does: both ends think that they are connected. */
+async function openLine(server: URL): Promise<{ url: string; cut(): void; dropWhatIsOpen(): void } & AsyncDisposable> {
   const sockets = new Set<Socket>();
   const listening = createServer((near) => {
     const far = connect(Number(server.port), server.hostname);
@@ -175,6 +196,9 @@ async function openLine(server: URL): Promise<{ url: string; dropWhatIsOpen(): v
   url.hostname = "127.0.0.1";
   return {
     url: url.href,
+    cut: () => {
+      for (const socket of sockets) socket.resetAndDestroy();
+    },
     dropWhatIsOpen: () => {
       for (const socket of sockets) socket.unpipe().on("data", () => {});
     },
