@@ -67,6 +67,7 @@ const ROUTES: readonly Route<Services>[] = [
       if (body.text === "fail") throw new AppError("conflict", "Failed.");
       const note = { id: `note_${notes.length + 1}`, text: body.text, version: 1, secret: "hidden" };
       notes.push(note);
+      if (body.text === "lost") throw new StoreError("outcome-unknown", "The connection to /secret/place broke.");
       return { body: note, version: 1, location: `/api/notes/${note.id}` };
     },
   }),
@@ -499,6 +500,19 @@ test("a create whose hub died before it answered is not done a second time with 
 
   assert.equal(again.headers.get("retry-after"), null);
   assert.deepEqual(await refusal(again), [409, "conflict", null]);
+  assert.equal(api.notes.length, 1);
+});
+
+test("nor is one whose database was lost as it committed", async () => {
+  await using api = await startApi();
+  const create = (): Promise<Response> =>
+    api.call("POST", "/api/notes", { body: { text: "lost" }, headers: IDEMPOTENCY_KEY });
+
+  const lost = await create();
+  const again = await create();
+
+  assert.deepEqual([lost.status, again.status], [500, 409]);
+  assert.match(await lost.text(), /nobody knows whether it was done/);
   assert.equal(api.notes.length, 1);
 });
 

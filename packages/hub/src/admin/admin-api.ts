@@ -156,10 +156,16 @@ function ofFastify(thrown: Error): unknown {
 }
 
 /** States of a database that pass, or that the operator ends; nothing was done. */
-const PASSING: readonly StoreErrorCode[] = ["locked", "disk-full", "read-only", "cannot-open"];
+const PASSING: readonly StoreErrorCode[] = ["locked", "disk-full", "read-only", "cannot-open", "connection-lost"];
 
 function ofStore(thrown: unknown): unknown {
-  if (!(thrown instanceof StoreError && PASSING.includes(thrown.code))) return thrown;
+  if (!(thrown instanceof StoreError)) return thrown;
+  if (thrown.code === "outcome-unknown") {
+    const lost =
+      "The hub lost its database while it did this, and nobody knows whether it was done. Look, and try again.";
+    return new AppError("internal", lost, { cause: thrown });
+  }
+  if (!PASSING.includes(thrown.code)) return thrown;
   const message = "The hub's database takes nothing at the moment. Try again.";
   return new AppError("overloaded", message, { retryAfter: 5, cause: thrown });
 }

@@ -7,6 +7,7 @@ import { AppError } from "../errors.ts";
 import type { Log } from "../observe/log.ts";
 import { beginAnswer, forgetAnswer, type IdempotentRequest, keepAnswer } from "../store/idempotency-store.ts";
 import type { Schema } from "../store/schema.ts";
+import { StoreError } from "../store/store-error.ts";
 
 /** An answer as it is kept and given again. */
 export interface KeptAnswer {
@@ -48,9 +49,10 @@ export function readIdempotencyKey(header: string | readonly string[] | undefine
 
 /**
  * Does a create once, or not at all: the same request with the same key gets the answer of the first. Only what succeeded is kept,
- * so a failure may be tried again.
+ * so a failure may be tried again; not so where nobody knows whether it was one.
  *
- * @throws AppError what `act` throws; `conflict` while the first one runs, and when its process died before it was answered;
+ * @throws AppError what `act` throws; `conflict` while the first one runs, and when its process died before it was answered, or lost
+ * the database;
  * `idempotency_key_reused` for another request.
  */
 export async function answerOnce(
@@ -70,7 +72,7 @@ export async function answerOnce(
     case "unknown":
       throw new AppError(
         "conflict",
-        "The hub stopped while it did this, and nobody knows whether it was done. Look, and try again with another Idempotency-Key.",
+        "The hub stopped, or lost its database, while it did this, and nobody knows whether it was done. Look, and try again with another Idempotency-Key.",
       );
     case "another-request":
       throw new AppError("idempotency_key_reused");
@@ -78,6 +80,7 @@ export async function answerOnce(
       break;
   }
   const answer = await act().catch(async (thrown: unknown) => {
+    if (thrown instanceof StoreError && thrown.code === "outcome-unknown") throw thrown;
     await forgetAnswer(deps.db, request.id).catch((error: unknown) => {
       // The caller is to hear why it failed, and may try again with another key.
       deps.log.error({ error }, "an Idempotency-Key could not be given back");

@@ -5,6 +5,10 @@ export type StoreErrorCode =
   | "disk-full"
   | "read-only"
   | "cannot-open"
+  /** The connection broke. What was not committed is undone. */
+  | "connection-lost"
+  /** The connection broke while it committed: all of it was done, or nothing, and nobody knows which. */
+  | "outcome-unknown"
   | "not-a-database"
   | "damaged"
   | "newer-schema"

@@ -3,6 +3,7 @@ import pg from "pg";
 
 import { migrate } from "../migrate.ts";
 import type { Schema } from "../schema.ts";
+import { StoreError } from "../store-error.ts";
 import type { Store, StoreOptions } from "../store.ts";
 import { connectionConfig, MAX_CONNECTIONS } from "./postgres-connection.ts";
 import { PostgresDatabase } from "./postgres-database.ts";
@@ -69,17 +70,29 @@ function openPool(
   };
 }
 
+/** A connection as it is lent once. */
 function explaining(client: pg.PoolClient, explain: (thrown: unknown) => unknown): PostgresPoolClient {
+  let lost: StoreError | undefined;
   const explaining = {
     release: (destroy?: boolean) => client.release(destroy),
     query: async (text: string, parameters: readonly unknown[]) => {
+      // Kysely rolls back and throws what that throws: the first loss is the one that says what became of the transaction.
+      if (lost !== undefined) throw lost;
       try {
         return await client.query(text, [...parameters]);
       } catch (thrown) {
-        throw explain(thrown);
+        const error = explain(thrown);
+        if (!(error instanceof StoreError && error.code === "connection-lost")) throw error;
+        lost = text === "commit" ? outcomeUnknown(error) : error;
+        throw lost;
       }
     },
   };
   // Kysely's type also has a query by cursor, which it asks for only when it was given their class. It was not.
   return explaining as unknown as PostgresPoolClient;
+}
+
+function outcomeUnknown(lost: StoreError): StoreError {
+  const message = `${lost.message} It committed just then: nobody knows whether that was done. Look before you try again.`;
+  return new StoreError("outcome-unknown", message, { cause: lost.cause });
 }

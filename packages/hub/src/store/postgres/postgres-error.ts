@@ -22,6 +22,7 @@ export function placeOf(url: string): string {
 const NOBODY_ANSWERS = "No PostgreSQL answers at {place}. Start it, or correct the address.";
 const NO_SUCH_MACHINE = "There is no machine by the name in {place}.";
 const REFUSED = "PostgreSQL at {place} refuses this user or password.";
+const LOST = "The connection to PostgreSQL at {place} broke: {reason}.";
 const NO_CONNECTION = "PostgreSQL at {place} takes no connection now: {reason}.";
 
 /** By the code of Node's system errors, or of https://www.postgresql.org/docs/15/errcodes-appendix.html; by the text of one without. */
@@ -31,6 +32,19 @@ const CAUSES: ReadonlyMap<string, readonly [StoreErrorCode, string]> = new Map([
   ["ETIMEDOUT", ["cannot-open", NOBODY_ANSWERS]],
   // Of pg, when it connects.
   ["Connection terminated due to connection timeout", ["cannot-open", NOBODY_ANSWERS]],
+  ["ECONNRESET", ["connection-lost", LOST]],
+  ["EPIPE", ["connection-lost", LOST]],
+  // Of pg: at the query that runs, and at those behind it.
+  ["Connection terminated unexpectedly", ["connection-lost", LOST]],
+  ["Connection terminated", ["connection-lost", LOST]],
+  ["Client has encountered a connection error and is not queryable", ["connection-lost", LOST]],
+  ["Client was closed and is not queryable", ["connection-lost", LOST]],
+  // Of pg, when the server's own limit on a statement was not heard either.
+  ["Query read timeout", ["connection-lost", LOST]],
+  // The server ends, or ended a transaction that stood still.
+  ["57P01", ["connection-lost", LOST]],
+  ["57P02", ["connection-lost", LOST]],
+  ["25P03", ["connection-lost", LOST]],
   ["EHOSTUNREACH", ["cannot-open", NOBODY_ANSWERS]],
   ["ENOTFOUND", ["cannot-open", NO_SUCH_MACHINE]],
   ["EAI_AGAIN", ["cannot-open", NO_SUCH_MACHINE]],

@@ -136,13 +136,26 @@ test("a connection that breaks in a transaction fails it, and nothing else", SKI
     await insertKey(transaction, { ...KEY, id: "key_2", hash: "h2" });
   });
 
-  await assert.rejects(broken);
+  await assert.rejects(broken, { code: "connection-lost" });
   await insert(store, { ...KEY, id: "key_3", hash: "h3" });
   const keys = await keyRecords(other.database.db, {}, { limit: 10 });
   assert.deepEqual(
     keys.map((key) => key.id),
     ["key_3"],
   );
+});
+
+test("a connection that breaks while it commits says that nobody knows", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+  await using line = await openLine(new URL(place.url));
+  await using store = await openStore(line.url);
+
+  line.cutAnswerTo("commit");
+  const broken = insert(store);
+
+  await assert.rejects(broken, { code: "outcome-unknown" });
+  // PostgreSQL did it; it could as well have died before.
+  assert.equal((await keyRecords(store.database.db, {}, { limit: 10 })).length, 1);
 });
 
 test("three hubs that open a new database at once all succeed", SKIPPED_WITHOUT_POSTGRES, async () => {
@@ -178,11 +191,15 @@ test("a database that is not there is named with what makes it", SKIPPED_WITHOUT
 });
 
 /** A way to the server that can break, or lose what goes over it, as a firewall does: both ends think that they are connected. */
-async function openLine(server: URL): Promise<{ url: string; cut(): void; dropWhatIsOpen(): void } & AsyncDisposable> {
+async function openLine(
+  server: URL,
+): Promise<{ url: string; cut(): void; cutAnswerTo(words: string): void; dropWhatIsOpen(): void } & AsyncDisposable> {
   const sockets = new Set<Socket>();
+  const lines: (readonly [near: Socket, far: Socket])[] = [];
   const listening = createServer((near) => {
     const far = connect(Number(server.port), server.hostname);
     near.pipe(far).pipe(near);
+    lines.push([near, far]);
     for (const socket of [near, far]) {
       sockets.add(socket);
       socket.on("error", () => socket.destroy());
@@ -198,6 +215,15 @@ async function openLine(server: URL): Promise<{ url: string; cut(): void; dropWh
     url: url.href,
     cut: () => {
       for (const socket of sockets) socket.resetAndDestroy();
+    },
+    cutAnswerTo: (words) => {
+      for (const [near, far] of lines) {
+        near.on("data", (bytes: Buffer) => {
+          if (!bytes.includes(words)) return;
+          far.unpipe(near);
+          far.once("data", () => near.resetAndDestroy()).resume();
+        });
+      }
     },
     dropWhatIsOpen: () => {
       for (const socket of sockets) socket.unpipe().on("data", () => {});
