@@ -70,11 +70,12 @@ function openPool(
   };
 }
 
-/** A connection as it is lent once. */
+/** A connection as it is lent once. Who loses it gives it back for nobody else to have. */
 function explaining(client: pg.PoolClient, explain: (thrown: unknown) => unknown): PostgresPoolClient {
   let lost: StoreError | undefined;
   const explaining = {
-    release: (destroy?: boolean) => client.release(destroy),
+    // The pool itself would lend a connection again whose query timed out: the next one would wait behind it, for ever.
+    release: (destroy = false) => client.release(destroy || lost !== undefined),
     query: async (text: string, parameters: readonly unknown[]) => {
       // Kysely rolls back and throws what that throws: the first loss is the one that says what became of the transaction.
       if (lost !== undefined) throw lost;

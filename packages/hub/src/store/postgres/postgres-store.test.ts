@@ -158,6 +158,20 @@ test("a connection that breaks while it commits says that nobody knows", SKIPPED
   assert.equal((await keyRecords(store.database.db, {}, { limit: 10 })).length, 1);
 });
 
+test("a connection whose query was never answered is not used again", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+  await using line = await openLine(new URL(place.url));
+  const url = new URL(line.url);
+  url.searchParams.set("query_timeout", "200");
+  await using store = await openStore(url.href);
+  const read = (): Promise<unknown> => keyRecords(store.database.db, {}, { limit: 10 });
+
+  line.dropWhatIsOpen();
+
+  await assert.rejects(read(), { code: "connection-lost" });
+  assert.deepEqual(await read(), []);
+});
+
 test("three hubs that open a new database at once all succeed", SKIPPED_WITHOUT_POSTGRES, async () => {
   await using place = await temporaryPostgres();
 
