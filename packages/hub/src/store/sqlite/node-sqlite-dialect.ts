@@ -57,8 +57,10 @@ class NodeSqliteDriver implements Driver {
 
   /** One caller at a time has it, until {@link releaseConnection}: in a transaction for all of that. */
   async acquireConnection(): Promise<DatabaseConnection> {
+    const askedAtMs = performance.now();
     if (this.#isTaken) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#isTaken = true;
+    this.#connection.askedAtMs = askedAtMs;
     return this.#connection;
   }
 
@@ -88,6 +90,11 @@ class NodeSqliteDriver implements Driver {
 }
 
 class NodeSqliteConnection implements DatabaseConnection {
+  /**
+   * When whoever has it asked for it. The wait for other processes counts from then: who waited behind somebody who waited in vain
+   * tries once, and does not make those behind wait as long again.
+   */
+  askedAtMs = 0;
   readonly #sqlite: SqliteConnection;
   readonly #statements = new Map<string, StatementSync>();
 
@@ -97,7 +104,7 @@ class NodeSqliteConnection implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     try {
-      return await whenUnlocked(this.#sqlite, () => this.#run<R>(query));
+      return await whenUnlocked(this.#sqlite, () => this.#run<R>(query), this.askedAtMs);
     } catch (thrown) {
       throw this.#sqlite.explain(thrown);
     }

@@ -190,6 +190,26 @@ test("a database that somebody holds is said to be locked", async () => {
   await insert(store);
 });
 
+test("those who wait behind one another for a locked database wait no longer than one", async () => {
+  using folder = temporaryFolder();
+  const path = folder.file("hub.db");
+  await using store = await openStore(`sqlite:${path}`, { durability: "every-commit", busyTimeoutMs: 500 });
+  using holder = new DatabaseSync(path);
+  holder.exec("begin immediate");
+  const twice = AbortSignal.timeout(1_500);
+
+  const writes = Array.from({ length: 10 }, () => insert(store));
+  // In a write-ahead log reading needs no lock; but there is one connection.
+  const read = keyRecords(store.database.db, {}, { limit: 10 });
+  const all = await Promise.allSettled([...writes, read]);
+
+  assert.ok(!twice.aborted);
+  assert.deepEqual(
+    all.map(({ status }) => status),
+    [...writes.map(() => "rejected"), "fulfilled"],
+  );
+});
+
 test("an address of another kind is refused", async () => {
   await assert.rejects(openStore("mysql://db/hub"), { code: "unsupported" });
 });

@@ -18,12 +18,15 @@ export interface SqliteConnection {
 /**
  * What `act` gives, tried again while another connection holds the lock. SQLite's own waiting blocks the thread: the hub
  * would serve nobody meanwhile, and another connection of the same thread could never finish what it holds the lock for.
+ *
+ * @param sinceMs Of `performance.now()`: when the waiting began.
  */
 export async function whenUnlocked<T>(
   { database, timeoutMs }: Pick<SqliteConnection, "database" | "timeoutMs">,
   act: () => T,
+  sinceMs = performance.now(),
 ): Promise<T> {
-  const deadlineMs = performance.now() + timeoutMs;
+  const deadlineMs = sinceMs + timeoutMs;
   for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS)) {
     try {
       return act();
