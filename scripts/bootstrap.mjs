@@ -10,6 +10,8 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const NEEDED_MAJOR = 24;
+/** How often we look whether npm is still there, in milliseconds. One look is one system call. */
+const PARENT_LOOK_MS = 500;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const modules = join(root, "node_modules");
 /** Holds the digest of the lock file whose install finished. */
@@ -135,8 +137,23 @@ function run(node, [script, ...scriptArguments]) {
   process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
   process.on("SIGTERM", () => child.kill("SIGTERM"));
   process.on("SIGHUP", () => child.kill("SIGHUP"));
+  endWithNpm(child);
   child.on("error", (error) => stop(`Could not start ${node}: ${error.message}`));
   child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+}
+
+/**
+ * Ends the child, as SIGTERM does, when npm was ended. Between npm and us stands a shell, which dies of npm's signal without
+ * passing it on, so that we would go on with nobody knowing of us.
+ */
+function endWithNpm(child) {
+  if (process.env.npm_lifecycle_event === undefined || process.platform === "win32") return;
+  const parent = process.ppid;
+  const look = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(look);
+    child.kill("SIGTERM");
+  }, PARENT_LOOK_MS);
 }
 
 function stop(message) {
