@@ -11,6 +11,7 @@ test("each mistake in a command is said with the next step", async () => {
     [["sing"], 'There is no command "sing". Try: tokilake --help', 2],
     [["keys"], "keys what? It is tokilake keys create, keys list, keys rotate or keys revoke. Try: tokilake --help", 2],
     [["--prot", "1"], "Unknown option '--prot'. Try: tokilake --help", 2],
+    [["keys", "list", "--limit", "-1"], "Option '--limit' needs a value. Try: tokilake --help", 2],
     [["keys", "list", "--port", "1"], "--port does not belong to tokilake keys list. Try: tokilake --help", 2],
     [["keys", "list", "all"], '"all" is one word too many. Try: tokilake --help', 2],
     [

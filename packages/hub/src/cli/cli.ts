@@ -29,7 +29,7 @@ ${Object.values(NOUNS)
   --reloadable       serve: SIGHUP replaces the hub, and no request is lost
   -h, --help         -v, --version
 
-All settings: docs/operating.md
+All settings: docs/operating.md. In a clone of the repository tokilake is: npm run -s hub --
 `;
 
 const COMMON_FLAGS = {
@@ -165,7 +165,7 @@ function parse(argv: readonly string[]): { flags: Flags; words: readonly string[
     return { flags: values, words: positionals };
   } catch (thrown) {
     // Node's own text goes on with advice about `--`, which has no use here.
-    const [sentence] = thrown instanceof Error ? thrown.message.split(". ") : [String(thrown)];
-    throw new UsageError(sentence ?? "", { cause: thrown });
+    const [sentence = ""] = thrown instanceof Error ? thrown.message.split(/\.\s/) : [String(thrown)];
+    throw new UsageError(sentence.replace(/argument is ambiguous$/, "needs a value"), { cause: thrown });
   }
 }

@@ -29,12 +29,17 @@ function checkDataDir(dataDir: string): Check {
   try {
     accessSync(existing, constants.W_OK | constants.X_OK);
   } catch {
-    return { is: "bad", text: `data folder: this user cannot write in ${existing}` };
+    return {
+      is: "bad",
+      text: `data folder: this user cannot write in ${existing}; choose another one with --data-dir`,
+    };
   }
   const { bavail, bsize } = statfsSync(existing);
-  const free = `${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB free`;
-  if (bavail * bsize < LOW_DISK_BYTES) return { is: "note", text: `data folder: ${dataDir}, only ${free}` };
-  return { is: "good", text: `data folder: ${dataDir}, ${free}` };
+  const free = bavail * bsize;
+  if (free < LOW_DISK_BYTES) {
+    return { is: "note", text: `data folder: ${dataDir}, only ${Math.floor(free / 1024 ** 2)} MiB free` };
+  }
+  return { is: "good", text: `data folder: ${dataDir}, ${(free / 1024 ** 3).toFixed(1)} GiB free` };
 }
 
 function nearestExisting(path: string): string {

@@ -43,6 +43,7 @@ test("a group is made for somebody, renamed, looked at, and deleted when that is
   assert.equal(made.stderr, "Made the private group friends of ada@example.com.\n");
   assert.equal(renamed.stderr, "friends is called pals now.\n");
   assert.match(list.stdout, new RegExp(`^${id} +pals +Friends +private +${ada} +2026-01-01 00:00$`, "m"));
+  assert.match(list.stdout, /^group_operator +operator +Operator +operator +operator +first start$/m);
   assert.deepEqual(members, [
     {
       userId: ada,
@@ -55,9 +56,12 @@ test("a group is made for somebody, renamed, looked at, and deleted when that is
       joinedAtMs: Date.UTC(2026, 0, 1, 0, 0, 2),
     },
   ]);
-  assert.match(preview.stderr, /^Deleting pals ends 0 API keys and 0 invites, and its 1 members lose it/);
+  assert.match(
+    preview.stderr,
+    /^Deleting pals ends 0 API keys and 0 invites, and takes the group from 1 member and all workers/,
+  );
   assert.equal(deleted.stderr, `Deleted the group pals (${id}).\n`);
-  assert.match((await tokilake("groups", "members", "pals")).stderr, /There is no such group/);
+  assert.match((await tokilake("groups", "members", "pals")).stderr, /There is no group "pals"/);
 });
 
 test("people are put into the operator's groups, removed, banned and forgiven", async () => {
@@ -146,13 +150,13 @@ test("what is typed wrong is said with what would be right", async () => {
 
   for (const [index, text] of [
     /--public and --owner do not go together/,
-    /There is no user ada@example\.com/,
-    /slug: must be 3 to 64 lower-case letters/,
-    /There is no such group/,
+    /There is no user "ada@example\.com"\. See which there are: tokilake users list/,
+    /SLUG: must be 3 to 64 lower-case letters/,
+    /There is no group "nothing"\. See which there are: tokilake groups list/,
     /--role is provider or member, not "owner"/,
     /--uses is a whole number/,
     /--expires is a day such as 2030-12-31/,
-    /expires_at_ms: must be a time to come/,
+    /--expires: must be a time to come/,
     /There is no such invite/,
     /There are no invites to the hub alone; name a group with --group/,
   ].entries()) {

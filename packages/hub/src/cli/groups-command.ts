@@ -103,8 +103,9 @@ async function remove(asked: AskedForGroups): Promise<void> {
   if (flags.yes !== true) {
     const { keys, members, invites } = await previewDeletion(deps, OPERATOR, id);
     output.stderr(
-      `Deleting ${slug} ends ${keys} API keys and ${invites} invites, and its ${members} members lose it, with all ` +
-        `workers that serve it. Nothing brings it back. To do it: tokilake groups delete ${slug} --yes\n`,
+      `Deleting ${slug} ends ${counted(keys, "API key")} and ${counted(invites, "invite")}, and takes the group from ` +
+        `${counted(members, "member")} and all workers that serve it. Nothing brings it back. ` +
+        `To do it: tokilake groups delete ${slug} --yes\n`,
     );
     return;
   }
@@ -161,8 +162,20 @@ function roleOf(text: string): InviteRole {
 }
 
 function rowOf({ group }: Standing): string[] {
+  // The operator's own group comes with the database, whose schema names no time.
   const { id, slug, name, kind, ownerId, createdAtMs } = group;
-  return [id, slug, shownText(name), kind, ownerId ?? "operator", shownTime(createdAtMs)];
+  return [
+    id,
+    slug,
+    shownText(name),
+    kind,
+    ownerId ?? "operator",
+    createdAtMs === 0 ? "first start" : shownTime(createdAtMs),
+  ];
+}
+
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
 function memberRowOf(member: ShownMember): string[] {

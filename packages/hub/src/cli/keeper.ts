@@ -16,7 +16,8 @@ export const DRAIN_MESSAGE = "drain";
  *
  * SIGHUP starts another hub, with the program and its file as they are on disk by then; when that one listens, the one before
  * drains. One that does not come up changes nothing. SIGTERM and SIGINT drain all; a second one ends all at once. A hub that
- * ends by itself ends everything, for whoever supervises to start anew.
+ * ends by itself ends everything at once, one that still drains, too, for whoever supervises to start anew: nobody takes
+ * connections meanwhile. Unless another one starts just then: that takes its place.
  *
  * The hubs are this same program: in them it is `a-hub`, and nothing was done. Sets the exit code, that of the last hub.
  */
@@ -29,6 +30,7 @@ export async function keepHubs(config: HubConfig): Promise<"kept" | "a-hub"> {
   process.on("SIGHUP", () => void keeper.reload());
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => keeper.stop());
   process.exitCode = await keeper.done;
+  keeper.killAll();
   return "kept";
 }
 
@@ -58,6 +60,7 @@ class Keeper {
     const next = this.#fork({ [SUCCESSOR_VARIABLE]: "1" });
     await Promise.race([once(next, "listening"), once(next, "exit")]);
     this.#isReloading = false;
+    if (!this.#listening.has(next) && this.#current.isDead()) return this.#onExit(this.#current, 1);
     if (!this.#listening.has(next)) {
       this.#log.error({}, "the new hub did not come up; the one before goes on");
       return;
@@ -69,13 +72,13 @@ class Keeper {
   }
 
   stop(): void {
-    const isSecond = this.#isStopping;
+    if (this.#isStopping) return this.killAll();
     this.#isStopping = true;
-    for (const hub of Object.values(cluster.workers ?? {})) {
-      if (hub === undefined) continue;
-      if (isSecond) hub.process.kill("SIGKILL");
-      else this.#drain(hub);
-    }
+    for (const hub of hubs()) this.#drain(hub);
+  }
+
+  killAll(): void {
+    for (const hub of hubs()) hub.process.kill("SIGKILL");
   }
 
   #fork(env: Readonly<Record<string, string>>): Worker {
@@ -93,7 +96,10 @@ class Keeper {
 
   #onExit(hub: Worker, code: number): void {
     this.#listening.delete(hub);
-    const isLast = Object.keys(cluster.workers ?? {}).length === 0;
-    if (this.#isStopping ? isLast : hub === this.#current) this.#done.resolve(code);
+    if (this.#isStopping ? hubs().length === 0 : hub === this.#current && !this.#isReloading) this.#done.resolve(code);
   }
+}
+
+function hubs(): Worker[] {
+  return Object.values(cluster.workers ?? {}).filter((hub) => hub !== undefined);
 }

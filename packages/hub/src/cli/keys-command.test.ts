@@ -110,10 +110,10 @@ test("each wrong flag is said with the next step, and no key is made", async () 
     [["--owner", "nonsense"], /is no e-mail address/],
     [["--group", "nowhere"], /There is no group "nowhere"\. See which there are: tokilake groups list/],
     [["--group", "home,home"], /--group names one group of an API key/],
-    [["--group", "home"], /group_id: there is no such group, or the operator may not use it/],
-    [["--owner", "ada@example.com"], /group_id: say which group the key is for/],
+    [["--group", "home"], /--group: there is no such group, or the operator may not use it/],
+    [["--owner", "ada@example.com"], /--group: say which group the key is for/],
     [["--expires", "soon"], /--expires is a day such as 2030-12-31, or a time from now such as 30d/],
-    [["--expires", "2020-01-01"], /expires_at_ms: must be a time to come/],
+    [["--expires", "2020-01-01"], /--expires: must be a time to come/],
     [["--models", "a*b"], /may have a star \(\*\) at its end only/],
   ];
 

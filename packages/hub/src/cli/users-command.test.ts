@@ -72,7 +72,7 @@ test("each mistake about users is said with the next step", async () => {
   assert.match(await said("users"), /^tokilake: users what\? It is tokilake users list, users create, .* or users /);
   assert.match(await said("users", "role", "a@b.c"), /Which one\? tokilake users role ID\|EMAIL ROLE/);
   assert.match(await said("users", "role", "a@b.c", "king"), /one of root, admin, auditor, user, not "king"/);
-  assert.match(await said("users", "disable", "nobody@example.com"), /There is no user nobody@example\.com/);
+  assert.match(await said("users", "disable", "nobody@example.com"), /There is no user "nobody@example\.com"/);
   assert.match(await said("users", "list", "--kind", "api"), /--kind does not belong to tokilake users list/);
   assert.equal(await said("users", "list"), "There are no such users.\n");
 });

@@ -4,7 +4,6 @@ import {
   disableUser,
   enableUser,
   endSignInsAs,
-  findUser,
   listUsers,
   removeSecondFactorAs,
   sendResetLink,
@@ -14,6 +13,7 @@ import { SilentLog } from "../observe/silent-log.ts";
 import type { UserRole } from "../store/access-schema.ts";
 import type { UserRecord } from "../store/user-store.ts";
 import { UsageError } from "./cli-error.ts";
+import { namedUser } from "./command-groups.ts";
 import { type Asked, noun } from "./command.ts";
 import { shownText, shownTime } from "./flag-values.ts";
 import { showList } from "./show-list.ts";
@@ -127,7 +127,7 @@ async function removeSecondFactor(asked: AskedForUsers): Promise<void> {
 }
 
 function named(asked: AskedForUsers): Promise<UserRecord> {
-  return findUser(asked, OPERATOR, asked.words[0] ?? "");
+  return namedUser(asked, asked.words[0] ?? "");
 }
 
 function roleOf(text: string): UserRole {
