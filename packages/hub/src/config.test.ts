@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { ConfigError, readConfig, timeoutsFor, unknownVariables } from "./config.ts";
@@ -138,6 +138,21 @@ test("a configuration file that was asked for must be there and be JSON", () => 
   assert.throws(() => readConfig({}, { config: folder.file("no.json") }), /no\.json cannot be read \(ENOENT\)/);
   assert.throws(() => readConfig({ TOKILAKE_CONFIG: folder.file("broken.json") }), /broken\.json is not JSON/);
 });
+
+test(
+  "a data folder that is closed to this user is said to be the fault, not a file that nobody spoke of",
+  { skip: process.platform === "win32" || process.getuid?.() === 0 ? "nothing is closed to this user" : false },
+  () => {
+    using folder = temporaryFolder();
+    // Its names can be read, so that it can be removed, but nothing in it be opened.
+    mkdirSync(folder.file("closed"), { mode: 0o600 });
+
+    assert.throws(
+      () => readConfig({ TOKILAKE_DATA_DIR: folder.file("closed") }),
+      /cannot be read \(EACCES\): choose a data folder of this user's with --data-dir/,
+    );
+  },
+);
 
 test("timeouts come from the file, the environment wins, and models have their own", () => {
   using folder = temporaryFolder();

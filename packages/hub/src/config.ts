@@ -301,8 +301,11 @@ function readFile(dataDir: string, path: string | undefined, mistakes: string[])
   const file = isAskedFor ? resolve(path) : join(dataDir, "tokilake.json");
   const json = jsonOf(file);
   if ("mistake" in json) {
-    if (json.isMissing && !isAskedFor) return {};
-    mistakes.push(`  ${file} ${json.mistake}`);
+    // A data folder that is a file is the store's to report.
+    if (!isAskedFor && (json.code === "ENOENT" || json.code === "ENOTDIR")) return {};
+    // Nobody spoke of this file: what is at fault is the folder.
+    const advice = !isAskedFor && json.code === "EACCES" ? ": choose a data folder of this user's with --data-dir" : "";
+    mistakes.push(`  ${file} ${json.mistake}${advice}`);
     return undefined;
   }
   const parsed = FILE.safeParse(json.value);
@@ -311,14 +314,14 @@ function readFile(dataDir: string, path: string | undefined, mistakes: string[])
   return undefined;
 }
 
-function jsonOf(path: string): { value: unknown } | { mistake: string; isMissing: boolean } {
+/** `code`: the system's, of a file that cannot be read. */
+function jsonOf(path: string): { value: unknown } | { mistake: string; code?: string } {
   try {
     return { value: JSON.parse(readFileSync(path, "utf8")) };
   } catch (thrown) {
-    if (thrown instanceof SyntaxError) return { mistake: `is not JSON: ${thrown.message}`, isMissing: false };
+    if (thrown instanceof SyntaxError) return { mistake: `is not JSON: ${thrown.message}` };
     const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : String(thrown);
-    // A data folder that is a file is the store's to report.
-    return { mistake: `cannot be read (${code})`, isMissing: code === "ENOENT" || code === "ENOTDIR" };
+    return { mistake: `cannot be read (${code})`, code };
   }
 }
 
