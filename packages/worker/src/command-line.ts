@@ -32,7 +32,7 @@ export const USAGE = `tokiame: shares the inference engines of this machine thro
       --wait            wait for an engine instead of giving up when there is none
       --version, --help
 
-Guide: docs/worker.md
+Guide: docs/worker.md. In a clone of the repository tokiame is: npm run -s worker --
 `;
 
 /** @throws Stop "config" for what is not understood. */
@@ -90,7 +90,7 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split(". ")[0] : String(error);
-    throw new Stop("config", `${reason}; see tokiame --help`);
+    const [reason = ""] = error instanceof Error ? error.message.split(/\.\s/) : [String(error)];
+    throw new Stop("config", `${reason.replace(/argument is ambiguous$/, "needs a value")}; see tokiame --help`);
   }
 }

@@ -10,7 +10,7 @@ test("a link that waits says why and for how long, in the owner's words", () => 
   const lines = [
     linkLine({ ...WAITING, code: "unreachable", reason: "connect ECONNREFUSED 10.0.0.1:443" }, HUB),
     linkLine({ ...WAITING, code: "lost", reason: "worker-lost: the connection closed (1006)", retryInMs: 250 }, HUB),
-    linkLine({ ...WAITING, code: "auth", reason: "unknown key", retryInMs: 300_000 }, HUB),
+    linkLine({ ...WAITING, code: "auth", reason: "the worker key was revoked", retryInMs: 300_000 }, HUB),
     linkLine({ ...WAITING, code: "refused:busy", reason: "too many workers" }, HUB),
     linkLine({ ...WAITING, code: "moving", reason: "the hub is being replaced" }, HUB),
   ];
@@ -18,7 +18,7 @@ test("a link that waits says why and for how long, in the owner's words", () => 
   assert.deepEqual(lines, [
     "hub.example.com is not reachable (connection refused); is the hub running?; next attempt in 2 s",
     "connection to hub.example.com lost (the connection closed (1006)); next attempt in 250 ms",
-    "hub.example.com refused the token (unknown key); is the worker key revoked?; next attempt in 300 s",
+    "hub.example.com refused the token (the worker key was revoked); next attempt in 300 s",
     "hub.example.com does not take this worker now (too many workers); next attempt in 2 s",
     "hub.example.com is being replaced; running streams go on",
   ]);

@@ -63,7 +63,8 @@ export function unnamedVersion(hub: URL): Stop {
 function waitingReason(state: Extract<LinkState, { is: "waiting" }>, hub: URL): string {
   switch (state.code) {
     case "auth":
-      return `${hub.host} refused the token (${state.reason}); is the worker key revoked?`;
+      // The hub says what is wrong with the key.
+      return `${hub.host} refused the token (${state.reason})`;
     case "lost":
       return `connection to ${hub.host} lost (${plain(state.reason)})`;
     case "unreachable":

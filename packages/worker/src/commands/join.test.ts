@@ -40,7 +40,10 @@ test("a machine joins when its person says yes, and its key is kept for its owne
   // The address that this machine reaches, not the one that the hub has for itself.
   assert.ok(ran.out.includes(`  ${hub.url}join#${CODE}&machine=AB12-CD34\n`));
   assert.match(ran.out, /say yes to the code AB12-CD34/);
-  assert.match(ran.out, /Joined the group friends as gaming-pc\..*\nStart with: tokiame\n$/);
+  assert.match(
+    ran.out,
+    /Joined the group friends as gaming-pc\..*\nStart with: tokiame \(in a clone .*: npm run -s worker\)\n$/,
+  );
   assert.ok(!ran.out.includes(KEY));
   assert.deepEqual(
     hub.asked.map(({ path, body }) => [path, body]),

@@ -49,7 +49,7 @@ export async function join(line: CommandLine, context: CommandContext): Promise<
     token === undefined ? await joinByPerson(link, machine, context) : await joinByToken(link, machine, token);
   writeJoined(config, { gateway_url: gatewayUrlOf(link), token: joined.secret, namespace: machine });
   context.print(
-    `Joined the group ${joined.group.slug} as ${machine}. The key is in ${config.path}.\nStart with: tokiame\n`,
+    `Joined the group ${joined.group.slug} as ${machine}. The key is in ${config.path}.\nStart with: tokiame (in a clone of the repository: npm run -s worker)\n`,
   );
 }
 
