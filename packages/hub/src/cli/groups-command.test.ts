@@ -6,7 +6,7 @@ import { runCli } from "./cli.ts";
 import { failureOf } from "./failure.ts";
 
 /** The command line on a data folder of its own, each command a second after the one before. */
-function commandLine(folder: { readonly path: string }) {
+function commandLine(folder: { readonly path: string }, publicUrl = "https://hub.example") {
   let nowMs = Date.UTC(2026, 0, 1);
   return async (...argv: string[]): Promise<{ stdout: string; stderr: string }> => {
     const written = { stdout: "", stderr: "" };
@@ -14,7 +14,7 @@ function commandLine(folder: { readonly path: string }) {
       stdout: (text: string) => void (written.stdout += text),
       stderr: (text: string) => void (written.stderr += text),
     };
-    const env = { TOKILAKE_DATA_DIR: folder.path, TOKILAKE_PUBLIC_URL: "https://hub.example" };
+    const env = { TOKILAKE_DATA_DIR: folder.path, TOKILAKE_PUBLIC_URL: publicUrl };
     nowMs += 1000;
     try {
       await runCli(argv, { env, output, now: () => nowMs });
@@ -162,4 +162,14 @@ test("what is typed wrong is said with what would be right", async () => {
   ].entries()) {
     assert.match(said[index] ?? "", text);
   }
+});
+
+test("an invite's link that opens on this machine alone is said to be one", async () => {
+  using folder = temporaryFolder();
+
+  const { stdout, stderr } = await commandLine(folder, "")("invites", "create");
+
+  assert.match(stdout, /^http:\/\/localhost:19981\/join#/);
+  assert.match(stderr, /^The link opens on this machine alone; TOKILAKE_PUBLIC_URL says/m);
+  assert.doesNotMatch((await commandLine(folder)("invites", "create")).stderr, /TOKILAKE_PUBLIC_URL/);
 });

@@ -52,6 +52,11 @@ async function create(asked: AskedForInvites): Promise<void> {
   const uses = invite.maxUses === 1 ? "once" : `${invite.maxUses} times`;
   const where = group === undefined ? "to the hub" : `into ${group.slug} as ${invite.role}`;
   output.stderr(`Made an invite ${where}, good ${uses} (${invite.id}). Its code, shown only this once: ${code}\n`);
+  if (asked.config.publicUrl === undefined) {
+    output.stderr(
+      "The link opens on this machine alone; TOKILAKE_PUBLIC_URL says where people elsewhere reach the hub.\n",
+    );
+  }
   output.stdout(`${link}\n`);
 }
 
