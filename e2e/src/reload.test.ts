@@ -4,6 +4,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { Agent } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { chatBody, chatText, HttpExchange, simulatedText, sseData } from "./http-exchange.ts";
 import { type Access, System } from "./system.ts";
@@ -121,6 +122,46 @@ test("a hub that is reloaded under load", async (t) => {
       assert.deepEqual(await hub.process.exited, { code: 0, signal: null });
     },
   );
+});
+
+test("a hub that dies beside another one", { timeout: 60_000 }, async (t) => {
+  const endless = { body: chatBody({ tokens: 100_000, intervalMs: 10 }, { stream: true }) };
+
+  await t.test("is replaced by the one that starts, and that one ends with 0", async (t) => {
+    await using system = await System.start(t, { hubFlags: ["--reloadable"] });
+    const { hub } = system;
+    const [current] = childrenOf(hub.process.pid);
+    assert.ok(current);
+    // On another port, as the one before had any that was free.
+    const listens = hub.process.findLine((line) => /"url":"([^"]+)".*"listening"/.exec(line)?.[1]);
+
+    hub.process.kill("SIGHUP");
+    await hub.process.findLine((line) => line.includes("another hub starts") || undefined);
+    process.kill(current, "SIGKILL");
+    const answer = await fetch(`${await listens}/readyz`);
+    hub.process.kill("SIGTERM");
+
+    assert.equal(answer.status, 200);
+    assert.deepEqual(await hub.process.exited, { code: 0, signal: null });
+  });
+
+  await t.test("ends all at once when it is the new one, so that the supervisor starts anew", async (t) => {
+    await using system = await System.start(t, { hubFlags: ["--reloadable"] });
+    const { hub, access } = system;
+    const [before] = childrenOf(hub.process.pid);
+    const stream = await HttpExchange.open(access, endless);
+    await stream.until("token-3");
+
+    hub.process.kill("SIGHUP");
+    await hub.process.findLine((line) => line.includes('"listening"') || undefined);
+    for (const pid of childrenOf(hub.process.pid)) if (pid !== before) process.kill(pid, "SIGKILL");
+
+    // Not after the grace of the one that drains: nobody would take connections until then.
+    const graceMs = 15_000;
+    assert.ok(await Promise.race([hub.process.exited, sleep(graceMs, undefined, { ref: false })]));
+    assert.equal((await hub.process.exited).code, 1);
+    assert.equal(await stream.ended, "cut");
+  });
 });
 
 /** proc(5): a process's own. */
