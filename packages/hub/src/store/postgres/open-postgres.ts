@@ -5,7 +5,7 @@ import { migrate } from "../migrate.ts";
 import type { Schema } from "../schema.ts";
 import { StoreError } from "../store-error.ts";
 import type { Store, StoreOptions } from "../store.ts";
-import { connectionConfig, MAX_CONNECTIONS } from "./postgres-connection.ts";
+import { connectionConfig, MAX_CONNECTIONS, OpenSockets } from "./postgres-connection.ts";
 import { PostgresDatabase } from "./postgres-database.ts";
 import { toStoreError } from "./postgres-error.ts";
 import { PostgresRequestLogStore } from "./postgres-request-log-store.ts";
@@ -13,10 +13,14 @@ import { PostgresRequestLogStore } from "./postgres-request-log-store.ts";
 /** Any number that no other program uses: who changes tables holds this advisory lock. */
 const MIGRATION_LOCK = 7_066_107;
 
+/** A store that is closed gives what runs so long: a line that died would hold up the end of the hub for half a minute. */
+const CLOSE_TIMEOUT_MS = 1_000;
+
 /** Opens the database at `url` (`postgres://…`), which must be there; its tables are made. Several hubs may share it. */
 export async function openPostgresStore(url: string, options: StoreOptions): Promise<Store> {
   const explain = (thrown: unknown): unknown => toStoreError(thrown, url);
-  const config = connectionConfig(url, options);
+  const sockets = new OpenSockets();
+  const config = { ...connectionConfig(url, options), stream: () => sockets.open() };
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: openPool(config, options, explain) }) });
   try {
     await migrate(db, {
@@ -32,6 +36,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
     database,
     requestLog: new PostgresRequestLogStore(db),
     [Symbol.asyncDispose]: async () => {
+      sockets.destroyAfter(CLOSE_TIMEOUT_MS);
       await database[Symbol.asyncDispose]();
       await db.destroy();
     },

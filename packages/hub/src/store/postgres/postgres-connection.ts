@@ -1,3 +1,5 @@
+import { Socket } from "node:net";
+
 import pg from "pg";
 
 import type { StoreOptions } from "../store.ts";
@@ -13,6 +15,24 @@ const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Connections of one hub. A query takes well under a millisecond; these are for those that wait for a disk. */
 export const MAX_CONNECTIONS = 10;
+
+/** The sockets of a store's connections, so that one whose other end does not answer can be ended all the same. */
+export class OpenSockets {
+  readonly #sockets = new Set<Socket>();
+
+  open(): Socket {
+    const socket = new Socket();
+    this.#sockets.add(socket);
+    return socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  /** Those that are still open after `ms`. Does not keep the process alive: sockets do. */
+  destroyAfter(ms: number): void {
+    setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, ms).unref();
+  }
+}
 
 /** How each connection is made. Whole numbers come as numbers: times, counts and nano-credits stay below 2^53. */
 export function connectionConfig(url: string, options: StoreOptions): pg.ClientConfig {

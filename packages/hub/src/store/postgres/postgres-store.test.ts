@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { type Kysely, sql } from "kysely";
 
@@ -170,6 +171,27 @@ test("a connection whose query was never answered is not used again", SKIPPED_WI
 
   await assert.rejects(read(), { code: "connection-lost" });
   assert.deepEqual(await read(), []);
+});
+
+test("a store whose server does not answer is closed all the same", SKIPPED_WITHOUT_POSTGRES, async () => {
+  await using place = await temporaryPostgres();
+  await using line = await openLine(new URL(place.url));
+  const store = await openStore(line.url);
+  const running = Promise.withResolvers<void>();
+  const write = store.database.write((transaction) => {
+    line.dropWhatIsOpen();
+    running.resolve();
+    return insertKey(transaction, KEY);
+  });
+  const broken = assert.rejects(write, { code: "connection-lost" });
+  await running.promise;
+
+  const closed = store[Symbol.asyncDispose]();
+
+  const tooLongMs = 15_000;
+  const late = sleep(tooLongMs, "not closed", { ref: false });
+  assert.equal(await Promise.race([closed, late]), undefined);
+  await broken;
 });
 
 test("three hubs that open a new database at once all succeed", SKIPPED_WITHOUT_POSTGRES, async () => {
