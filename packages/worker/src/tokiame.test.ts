@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -164,6 +164,24 @@ test("run serves what it found until it is told to stop, and status shows it mea
   );
   assert.equal(out.split("not served: llama3:8b in friends (somebody else keeps").length, 2, "one line");
   assert.match(afterwards.out, /no worker runs/);
+});
+
+test("run removes the status file of a worker that was killed", async () => {
+  await using home = await startHome();
+  await using hub = await startHub();
+  await using engine = await startOllama();
+  const folder = join(home.path, ".tokilake", "run");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, `tokiame-${2 ** 30}.json`), "{}");
+
+  const running = home.start(["--gateway-url", hub.url, "--token-file", home.tokenFile], {
+    TOKIAME_DISCOVERY_PORTS: engine.url.port,
+  });
+  await running.printed("connected to 127.0.0.1");
+  running.stop();
+  await running.ran;
+
+  assert.deepEqual(await readdir(folder), []);
 });
 
 for (const [name, args, env, code, message] of [

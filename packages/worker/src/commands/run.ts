@@ -13,7 +13,7 @@ import { linkLine, refusal } from "../link-message.ts";
 import { createLog } from "../log.ts";
 import { readHardware } from "../report/hardware.ts";
 import type { Served } from "../report/served.ts";
-import { StatusFile, statusFolder } from "../report/status-file.ts";
+import { isProcessRunning, readStatuses, StatusFile, statusFolder } from "../report/status-file.ts";
 import { ServedLog } from "../served-log.ts";
 import { listed, plural } from "../table.ts";
 import type { TargetSource } from "../targets/target-source.ts";
@@ -42,7 +42,7 @@ export async function run(line: CommandLine, context: CommandContext): Promise<v
   const source = openSource({ ...config, userId: context.userId, dispatcher, now });
   await findEngines(source, line.wait, { context, log });
   const hardware = await readHardware();
-  const status = closing.adopt(new StatusFile(statusFolder(context.home), context.pid), (file) => file.remove());
+  const status = closing.adopt(await openStatus(context), (file) => file.remove());
   const refused = Promise.withResolvers<never>();
   const startedAt = context.now().toISOString();
   const linkLog = new LinkLog(config.gatewayUrl, log);
@@ -144,4 +144,11 @@ function statusOf(source: TargetSource): {
       [...models.values()].map(({ id, loaded }) => ({ id, target: name, ...(loaded !== undefined && { loaded }) })),
     ),
   };
+}
+
+/** Files of workers that were killed go: somebody may restart one for ever and never ask for the status. */
+async function openStatus({ home, pid }: CommandContext): Promise<StatusFile> {
+  const folder = statusFolder(home);
+  await readStatuses(folder, isProcessRunning);
+  return new StatusFile(folder, pid);
 }
