@@ -247,7 +247,7 @@ test("who said yes to which machine is written down, without any secret", async 
   assert.deepEqual([confirm?.actorId, confirm?.after], ["user_bob", { machine: "gaming-pc", address: "198.51.100.7" }]);
   const made = records.find(({ action }) => action === "key.create");
   assert.deepEqual([made?.actorKind, made?.requestId, made?.objectId], ["hub", "req_1", joined.keyId]);
-  assert.equal(made?.after?.["ownerId"], "user_bob");
+  assert.equal(made?.after?.["owner_id"], "user_bob");
   const text = JSON.stringify(records);
   for (const secret of [started.secret, started.userCode, joined.secret, story.invite.code]) {
     assert.ok(!text.includes(secret));

@@ -188,7 +188,7 @@ test("a group gets a new slug and name; its keys know it by its id", async () =>
     entries.map(({ before, after }) => ({ before, after })).find(({ before }) => before?.["slug"] !== undefined),
     {
       before: { slug: "friends", name: "friends", member_limits: {} },
-      after: { slug: "pals", name: "Pals", member_limits: { requestsPerMinute: 5 } },
+      after: { slug: "pals", name: "Pals", member_limits: { requests_per_minute: 5 } },
     },
   );
 });

@@ -159,9 +159,9 @@ test("the audit log says what was done with a key, and holds nothing that opens 
       ["key.create", "ada", true],
     ],
   );
-  assert.deepEqual(records[2]?.before, { name: "laptop", spendingLimit: "1.5" });
+  assert.deepEqual(records[2]?.before, { name: "laptop", spending_limit: "1.5" });
   assert.deepEqual(records[2]?.after, { name: "desktop" });
-  assert.deepEqual(records[1]?.after, { prefix: rotated.key.prefix, previousUntilMs: NOW + 7 });
+  assert.deepEqual(records[1]?.after, { prefix: rotated.key.prefix, previous_until_ms: NOW + 7 });
   const text = JSON.stringify(records);
   for (const { secret } of [made, rotated]) {
     assert.ok(!text.includes(secret) && !text.includes(secret.slice(10)) && !text.includes(hashOfSecret(secret)));

@@ -20,7 +20,12 @@ export function auditStoreContract(name: string, open: () => Promise<{ database:
     const { db } = store.database;
     const renamed = { action: "group.update", objectType: "group", objectId: "group_1", groupId: "group_1" };
 
-    await audit(db, ADA, { ...renamed, before: { name: "a" }, after: { name: "b", limits: [1] } }, 5000);
+    await audit(
+      db,
+      ADA,
+      { ...renamed, before: { name: "a" }, after: { name: "b", memberLimits: { requestsPerMinute: 1 } } },
+      5000,
+    );
 
     const [record] = await auditRecords(db, {}, { limit: 10 });
     assert.match(record?.id ?? "", /^audit_0000000013887[0-9a-f]{19}$/);
@@ -35,7 +40,7 @@ export function auditStoreContract(name: string, open: () => Promise<{ database:
       address: "192.0.2.7",
       requestId: "req_1",
       before: { name: "a" },
-      after: { name: "b", limits: [1] },
+      after: { name: "b", member_limits: { requests_per_minute: 1 } },
     });
   });
 

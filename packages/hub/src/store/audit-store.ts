@@ -88,8 +88,8 @@ export async function audit(db: Kysely<Schema>, actor: AuditActor, entry: AuditE
       object_type: entry.objectType,
       object_id: entry.objectId,
       group_id: entry.groupId ?? null,
-      before: entry.before === undefined ? null : JSON.stringify(entry.before),
-      after: entry.after === undefined ? null : JSON.stringify(entry.after),
+      before: toColumn(entry.before),
+      after: toColumn(entry.after),
     })
     .execute();
 }
@@ -188,4 +188,20 @@ export function difference(before: AuditValues, after: AuditValues): { before: A
   const changed = Object.keys(after).filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
   const pick = (values: AuditValues): AuditValues => Object.fromEntries(changed.map((key) => [key, values[key]]));
   return { before: pick(before), after: pick(after) };
+}
+
+/** Fields as the admin API names them: entries are read there, and never changed. */
+function toColumn(values: AuditValues | undefined): string | null {
+  return values === undefined ? null : JSON.stringify(snakeCased(values));
+}
+
+function snakeCased(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCased);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, each]) => [
+      name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      snakeCased(each),
+    ]),
+  );
 }
