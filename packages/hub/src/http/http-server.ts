@@ -72,16 +72,33 @@ export function createHttpServer(deps: HttpDeps): Server {
   server.maxConnections = HTTP_LIMITS.maxConnections;
   server.on("connection", (socket) => deps.strangers.add(socket, deps.addresses.ofSocket(socket).network));
   const turns = new Turns();
-  const inTurn = (request: IncomingMessage, response: ServerResponse, client: { readonly waits: boolean }): void =>
+  const inTurn = (request: IncomingMessage, response: ServerResponse, client: { readonly waits: boolean }): void => {
+    toOriginForm(request);
     turns.take(request, response, () => void serve(deps, request, response, client));
+  };
   server.on("request", (request, response) => inTurn(request, response, { waits: false }));
   server.on("checkContinue", (request, response) => inTurn(request, response, { waits: true }));
   // RFC 9110 §10.1.1 leaves it to the server whether it minds what it does not know.
   server.on("checkExpectation", (request, response) => inTurn(request, response, { waits: false }));
-  server.on("upgrade", deps.upgrade);
+  server.on("upgrade", (request, socket, head) => {
+    toOriginForm(request);
+    deps.upgrade(request, socket, head);
+  });
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseBadRequest(error, socket, deps.now()));
   return server;
 }
+
+/** RFC 9112 §3.2.2: a server takes `GET http://host/path` as well, and its host counts in place of the header's. */
+function toOriginForm(request: IncomingMessage): void {
+  const { url = "/", headers } = request;
+  if (url.startsWith("/")) return;
+  const [, host, rest = ""] = ABSOLUTE_FORM.exec(url) ?? [];
+  if (host === undefined) return;
+  request.url = rest.startsWith("/") ? rest : `/${rest}`;
+  if (headers.host !== undefined) headers.host = host;
+}
+
+const ABSOLUTE_FORM = /^https?:\/\/([^/?#]+)(.*)$/i;
 
 /** `waits`: the client sends its body only when it is told to. */
 async function serve(
