@@ -7,6 +7,7 @@ import { AppError } from "./errors.ts";
 import { Fleet, type FleetDeps } from "./fleet/fleet.ts";
 import type { ModelClaims } from "./fleet/serving.ts";
 import { openWorkerDoor } from "./fleet/worker-door.ts";
+import { WorkerKeyUse } from "./fleet/worker-key-use.ts";
 import { claimModels } from "./groups/model-claims.ts";
 import { ClientAddresses } from "./http/client-address.ts";
 import { ClientConnections } from "./http/client-connections.ts";
@@ -38,6 +39,7 @@ import { SpoolRoom } from "./relay/spool.ts";
 import { Dispatcher, type DispatcherOptions, WORKERS_EXPECTED_MS } from "./routing/dispatcher.ts";
 import { UsableModels } from "./routing/usable-models.ts";
 import type { Database } from "./store/database.ts";
+import { noteKeysUsed } from "./store/key-store.ts";
 
 /** What the hub takes from the outside world. `main.ts` passes the real ones; tests pass their own. */
 export interface HubDeps {
@@ -83,9 +85,10 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const active = new ActiveRuns();
   const access = deps.database && accessServices(config, { ...deps, database: deps.database });
   const claims = deps.claims ?? (access && modelClaims(access));
-  const { fleet, dispatcher } = openFleet({ ...deps, ...(claims && { claims }) }, active, (...came) =>
+  const opened = openFleet({ ...deps, ...(claims && { claims }) }, active, (...came) =>
     admin?.tell(workerEvent(...came)),
   );
+  const { fleet, dispatcher } = opened;
   const addresses = new ClientAddresses(config.trustedProxies);
   const failures = new FailedAttempts(() => performance.now());
   const strangers = new StrangerSockets();
@@ -131,7 +134,7 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const upgrade = upgrading(webSocketDoors(journey, door, workers), now);
   const server = createHttpServer({ router, admin, addresses, strangers, ...door, upgrade });
 
-  const forgetKeys = followKeys(keys, fleet, active);
+  const forgetKeys = followKeys(keys, opened, active);
   metrics.read({ ...tunnelGauges(workers, fleet, life), ...requestGauges(journey) });
 
   const parts = { server, clients: new ClientConnections(server), workers, active };
@@ -167,13 +170,15 @@ function modelClaims({ groups }: AccessServices): ModelClaims {
   return { claim: (asked) => claimModels(groups, asked) };
 }
 
+interface OpenedFleet {
+  readonly fleet: Fleet;
+  readonly dispatcher: Dispatcher;
+  readonly keyUse: WorkerKeyUse | undefined;
+}
+
 /** The workers, and who gives their slots to requests: each tells the other. */
-function openFleet(
-  deps: HubDeps,
-  active: ActiveRuns,
-  onWorker: FleetDeps["onWorker"],
-): { readonly fleet: Fleet; readonly dispatcher: Dispatcher } {
-  const { log, keys, now } = deps;
+function openFleet(deps: HubDeps, active: ActiveRuns, onWorker: NonNullable<FleetDeps["onWorker"]>): OpenedFleet {
+  const { log, keys, now, database } = deps;
   const dispatcher: Dispatcher = new Dispatcher({ models: () => fleet.models, ...waitingRules(deps) });
   const fleet: Fleet = new Fleet({
     log,
@@ -184,14 +189,27 @@ function openFleet(
     claims: deps.claims,
     onRoom: (target) => dispatcher.offer(target),
     onLost: (target, groupId) => active.endAt(target, groupId),
-    ...(onWorker && { onWorker }),
+    onWorker: (worker, is) => {
+      onWorker(worker, is);
+      if (is === "connected") keyUse?.came(worker.principal.keyId);
+    },
   });
+  const keyUse = database && workerKeyUse({ ...deps, database }, fleet);
   for (const { groupId, model } of deps.servedLately ?? []) fleet.models.remember(groupId, [model]);
-  return { fleet, dispatcher };
+  return { fleet, dispatcher, keyUse };
+}
+
+function workerKeyUse({ database, log, now }: HubDeps & { readonly database: Database }, fleet: Fleet): WorkerKeyUse {
+  return new WorkerKeyUse({
+    connected: () => [...fleet.workers].map(({ principal }) => principal.keyId),
+    note: (keyIds, atMs) => noteKeysUsed(database.db, keyIds, atMs),
+    log,
+    now,
+  });
 }
 
 /** What runs ends when its key, or its owner's right to be in the group, does. Returns the end of it. */
-function followKeys(keys: KeyRing, fleet: Fleet, active: ActiveRuns): () => void {
+function followKeys(keys: KeyRing, { fleet, keyUse }: OpenedFleet, active: ActiveRuns): () => void {
   const ends = [
     keys.onEnded((end) => {
       const { keyId, groupId, reason } = end;
@@ -204,7 +222,10 @@ function followKeys(keys: KeyRing, fleet: Fleet, active: ActiveRuns): () => void
     keys.onWorkerChanged((keyId) => fleet.decideKey(keyId)),
     keys.onGroupChanged((groupId) => fleet.decideGroup(groupId)),
   ];
-  return () => ends.forEach((end) => end());
+  return () => {
+    for (const end of ends) end();
+    keyUse?.[Symbol.dispose]();
+  };
 }
 
 /** Each record is also told to those who watch the usage of their keys. */

@@ -9,6 +9,7 @@ import {
   keyById,
   keyRecords,
   type NewKey,
+  noteKeysUsed,
   revokeKey,
   rotateKey,
 } from "./key-store.ts";
@@ -167,6 +168,32 @@ export function keyStoreContract(name: string, open: () => Promise<{ database: D
     assert.deepEqual(await rotate("second", 500), ["second", "sk-second", "hash of key_1", 500, 2]);
     assert.deepEqual(await rotate("third", 900), ["third", "sk-third", "second", 900, 3]);
     assert.deepEqual(await rotate("fourth"), ["fourth", "sk-fourth", null, undefined, 4]);
+  });
+
+  test(`${name}: when keys were last used is kept to the minute, and is no change of them`, async () => {
+    await using store = await open();
+    const { db } = store.database;
+    const ids = Array.from({ length: 501 }, (_, at) => `key_${at}`);
+    await store.database.write(async (transaction) => {
+      for (const id of ids) await insertKey(transaction, someKey(id));
+    });
+    const lastUse = async (): Promise<unknown[]> => [
+      ...new Set(
+        (await db.selectFrom("keys").select(["last_used_at_ms", "version"]).execute()).map(
+          (key) => key.last_used_at_ms,
+        ),
+      ),
+    ];
+    const before = await keyById(db, "key_7");
+
+    await noteKeysUsed(db, [...ids, "key_gone"], 100_000);
+    assert.deepEqual(await lastUse(), [100_000]);
+    await noteKeysUsed(db, ids, 159_999);
+    assert.deepEqual(await lastUse(), [100_000]);
+    await noteKeysUsed(db, ids, 160_000);
+    assert.deepEqual(await lastUse(), [160_000]);
+
+    assert.deepEqual(await keyById(db, "key_7"), { ...before, lastUsedAtMs: 160_000 });
   });
 
   test(`${name}: a key is revoked once, and stays`, async () => {

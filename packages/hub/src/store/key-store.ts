@@ -4,6 +4,7 @@ import type { KeyKind } from "./access-schema.ts";
 import type { AccessTransaction } from "./database.ts";
 import { type KeyRules, parseKeyRules } from "./key-rules.ts";
 import type { Page } from "./page.ts";
+import { LAST_USED_STEP_MS } from "./request-row.ts";
 import type { Schema } from "./schema.ts";
 
 /** A key to keep. The secret itself is not here and is kept nowhere. What is left out does not restrict. */
@@ -164,6 +165,23 @@ export async function rotateKey(
     .returningAll()
     .executeTakeFirst();
   return row && toKey(row);
+}
+
+/** Keys of one statement: SQLite takes 32,766 values in one, and a long one keeps others waiting. */
+const NOTED_AT_ONCE = 500;
+
+/** Keeps when keys were last used, to the minute. Nothing about what they may do changes, so no hub is told. */
+export async function noteKeysUsed(db: Kysely<Schema>, keyIds: readonly string[], atMs: number): Promise<void> {
+  // In one order: two hubs that note the same keys must not wait for each other.
+  const sorted = keyIds.toSorted();
+  for (let from = 0; from < sorted.length; from += NOTED_AT_ONCE) {
+    await db
+      .updateTable("keys")
+      .set({ last_used_at_ms: atMs })
+      .where("id", "in", sorted.slice(from, from + NOTED_AT_ONCE))
+      .where((eb) => eb.or([eb("last_used_at_ms", "is", null), eb("last_used_at_ms", "<=", atMs - LAST_USED_STEP_MS)]))
+      .execute();
+  }
 }
 
 /** Ends a key for ever; undefined when it was before, or there is none. The row stays, so that the door can say so. */
