@@ -333,17 +333,18 @@ test("an offer of another protocol, or an expectation that nobody knows, is pass
   assert.match(expected, /^HTTP\/1\.1 200 [^]*\{"length":13\}/);
 });
 
-test("an address with scheme and host, as proxies are sent it, is the same as its path", async () => {
+test("an address with scheme and host is the same as its path, when the host is the one that was asked", async () => {
   await using hub = await startTestHub();
   const ask = async (url: string): Promise<string | undefined> => {
     const lines = `GET ${url} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-test\r\nconnection: close\r\n\r\n`;
     return (await exchangeRaw(hub.port, lines)).split("\r\n", 1)[0];
   };
 
-  assert.equal(await ask("http://hub.example/v1/models?a=b"), "HTTP/1.1 200 OK");
-  assert.equal(await ask("HTTPS://hub.example:8443/healthz"), "HTTP/1.1 200 OK");
-  assert.equal(await ask("http://hub.example"), await ask("/"));
-  assert.equal(await ask("ftp://hub.example/healthz"), "HTTP/1.1 404 Not Found");
+  assert.equal(await ask("http://x/v1/models?a=b"), "HTTP/1.1 200 OK");
+  assert.equal(await ask("HTTPS://x/healthz"), "HTTP/1.1 200 OK");
+  assert.equal(await ask("http://x"), await ask("/"));
+  assert.equal(await ask("http://169.254.169.254/healthz"), "HTTP/1.1 404 Not Found");
+  assert.equal(await ask("ftp://x/healthz"), "HTTP/1.1 404 Not Found");
 });
 
 test("a request without a Host header is refused in the API's shape", async () => {

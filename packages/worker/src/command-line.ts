@@ -32,7 +32,8 @@ export const USAGE = `tokiame: shares the inference engines of this machine thro
       --wait            wait for an engine instead of giving up when there is none
       --version, --help
 
-Guide: docs/worker.md. In a clone of the repository tokiame is: npm run -s worker --
+Guide: docs/worker.md.
+In a clone of the repository tokiame is: npm run -s worker --
 `;
 
 /** @throws Stop "config" for what is not understood. */

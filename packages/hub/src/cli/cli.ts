@@ -29,7 +29,8 @@ ${Object.values(NOUNS)
   --reloadable       serve: SIGHUP replaces the hub, and no request is lost
   -h, --help         -v, --version
 
-All settings: docs/operating.md. In a clone of the repository tokilake is: npm run -s hub --
+All settings: docs/operating.md.
+In a clone of the repository tokilake is: npm run -s hub --
 `;
 
 const COMMON_FLAGS = {

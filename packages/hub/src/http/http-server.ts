@@ -88,14 +88,16 @@ export function createHttpServer(deps: HttpDeps): Server {
   return server;
 }
 
-/** RFC 9112 §3.2.2: a server takes `GET http://host/path` as well, and its host counts in place of the header's. */
+/**
+ * RFC 9112 §3.2.2: a server takes `GET http://host/path` as well. Its host has to be the header's, as of every client that keeps
+ * to §3.2; another one is somebody's try to have the hub call it, and stays an address that is not here.
+ */
 function toOriginForm(request: IncomingMessage): void {
   const { url = "/", headers } = request;
   if (url.startsWith("/")) return;
   const [, host, rest = ""] = ABSOLUTE_FORM.exec(url) ?? [];
-  if (host === undefined) return;
+  if (host === undefined || host !== headers.host) return;
   request.url = rest.startsWith("/") ? rest : `/${rest}`;
-  if (headers.host !== undefined) headers.host = host;
 }
 
 const ABSOLUTE_FORM = /^https?:\/\/([^/?#]+)(.*)$/i;
