@@ -89,6 +89,7 @@ test("two workers serve one model", async (t) => {
       other.behaviours["shared"] = {};
 
       asked.worker.kill("SIGKILL");
+      await asked.worker.exited;
       using exchange = await opening;
 
       assert.equal(exchange.status, 200);
@@ -106,6 +107,7 @@ test("two workers serve one model", async (t) => {
     other.behaviours["shared"] = {};
 
     asked.worker.kill("SIGKILL");
+    await asked.worker.exited;
     const exchange = await opening;
 
     assert.equal(exchange.status, 200);
@@ -162,6 +164,7 @@ test("two workers serve one model", async (t) => {
     assert.ok(killed !== undefined && living !== undefined);
 
     killed.worker.kill("SIGKILL");
+    await killed.worker.exited;
     await Promise.all(exchanges.map((exchange) => exchange.ended));
 
     const served = exchanges.map((exchange) => exchange.headers["x-tokilake-worker"]);
@@ -178,6 +181,7 @@ test("two workers serve one model", async (t) => {
     assert.ok(killed !== undefined);
 
     killed.worker.kill("SIGKILL");
+    await killed.worker.exited;
     await pair.system.hub.notListing(access.apiKey, [`only-${killed.name}`]);
 
     assert.deepEqual((await pair.system.hub.models(access.apiKey)).includes("shared"), true);
