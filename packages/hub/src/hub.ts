@@ -134,17 +134,17 @@ export function createHub(config: HubConfig, deps: HubDeps): Hub {
   const upgrade = upgrading(webSocketDoors(journey, door, workers), now);
   const server = createHttpServer({ router, admin, addresses, strangers, ...door, upgrade });
 
-  const forgetKeys = followKeys(keys, opened, active);
+  const watches = openWatches(keys, opened, active);
   metrics.read({ ...tunnelGauges(workers, fleet, life), ...requestGauges(journey) });
 
   const parts = { server, clients: new ClientConnections(server), workers, active };
-  return livingHub(life, parts, { admin, forgetKeys });
+  return livingHub(life, parts, { admin, watches });
 }
 
 function livingHub(
   life: HubLife,
   parts: LifeParts,
-  { admin, forgetKeys }: { readonly admin: Admin | undefined; readonly forgetKeys: () => void },
+  { admin, watches }: { readonly admin: Admin | undefined; readonly watches: Disposable },
 ): Hub {
   return {
     listen: async () => {
@@ -156,11 +156,11 @@ function livingHub(
     tellFirstRun: async () => admin?.tellFirstRun(),
     drain: async () => {
       await admin?.end();
-      return life.drain(parts).finally(forgetKeys);
+      return life.drain(parts).finally(() => watches[Symbol.dispose]());
     },
     close: async () => {
       await admin?.end();
-      return life.close(parts).finally(forgetKeys);
+      return life.close(parts).finally(() => watches[Symbol.dispose]());
     },
   };
 }
@@ -173,6 +173,7 @@ function modelClaims({ groups }: AccessServices): ModelClaims {
 interface OpenedFleet {
   readonly fleet: Fleet;
   readonly dispatcher: Dispatcher;
+  /** undefined: there is no database to keep it in. */
   readonly keyUse: WorkerKeyUse | undefined;
 }
 
@@ -208,8 +209,16 @@ function workerKeyUse({ database, log, now }: HubDeps & { readonly database: Dat
   });
 }
 
+/** What goes on as long as the hub does. */
+function openWatches(keys: KeyRing, { fleet, keyUse }: OpenedFleet, active: ActiveRuns): Disposable {
+  const watches = new DisposableStack();
+  watches.defer(followKeys(keys, fleet, active));
+  watches.use(keyUse);
+  return watches;
+}
+
 /** What runs ends when its key, or its owner's right to be in the group, does. Returns the end of it. */
-function followKeys(keys: KeyRing, { fleet, keyUse }: OpenedFleet, active: ActiveRuns): () => void {
+function followKeys(keys: KeyRing, fleet: Fleet, active: ActiveRuns): () => void {
   const ends = [
     keys.onEnded((end) => {
       const { keyId, groupId, reason } = end;
@@ -222,10 +231,7 @@ function followKeys(keys: KeyRing, { fleet, keyUse }: OpenedFleet, active: Activ
     keys.onWorkerChanged((keyId) => fleet.decideKey(keyId)),
     keys.onGroupChanged((groupId) => fleet.decideGroup(groupId)),
   ];
-  return () => {
-    for (const end of ends) end();
-    keyUse?.[Symbol.dispose]();
-  };
+  return () => ends.forEach((end) => end());
 }
 
 /** Each record is also told to those who watch the usage of their keys. */

@@ -29,13 +29,14 @@ export class WorkerKeyUse implements Disposable {
     this.#interval = setInterval(() => void this.#note(deps.connected()), WORKER_KEY_USE.everyMs).unref();
   }
 
-  /** A worker came with this key. */
+  /** A worker came with this key. One that is gone before a note that failed is tried again is not noted. */
   came(keyId: string): void {
     this.#came.add(keyId);
     this.#soon ??= setTimeout(() => {
       this.#soon = undefined;
-      void this.#note(this.#came);
+      const came = [...this.#came];
       this.#came.clear();
+      void this.#note(came);
     }, WORKER_KEY_USE.afterMs).unref();
   }
 
